@@ -1,0 +1,456 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Latchwork: recurrent networks (LSTM, GRU, plain RNN) on CPUs.
+ *
+ * This header is the manual. Read it from the top:
+ *   1. The whole idea in one example     6. Running: sequences and steps
+ *   2. Errors                            7. Reading the gates
+ *   3. Instruction sets and the machine  8. Tensor files
+ *   4. Models, from bricks               9. Formulas
+ *   5. States and contexts
+ *
+ * Dimensions have the same letters everywhere: T time steps, B batch rows, I input width, H hidden units,
+ * O output width, L layers, D directions. All numbers are f32. A size is a size_t and counts elements,
+ * not bytes, unless its name says "bytes".
+ *
+ * Threads. A lw_model is immutable as soon as a state or a context uses it and may be shared by any number of
+ * threads. A lw_state belongs to one stream and a lw_context to one thread at a time: using one from two
+ * threads at once is answered with LW_ERR_BUSY where it is seen, never with a crash of the library's own making.
+ * Functions on different objects may run at the same time.
+ *
+ * The same bits. For one model and one input the results do not depend on the instruction set, the number of
+ * threads, the other rows of the batch, or how a sequence is cut into calls. (A NaN stays a NaN at the same
+ * places; its payload is not promised.)
+ */
+#ifndef LATCHWORK_H
+#define LATCHWORK_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define LW_VERSION_MAJOR 0
+#define LW_VERSION_MINOR 1
+#define LW_VERSION_PATCH 0
+#define LW_VERSION_STRING "0.1.0"
+
+#if defined(_WIN32)
+#define LW_API
+#elif defined(__GNUC__)
+#define LW_API __attribute__((visibility("default")))
+#else
+#define LW_API
+#endif
+
+/* The version of the library that is running, "0.1.0". The string is static. */
+LW_API const char *lw_version(void);
+
+/* ------------------------------------------------------------------------------------------------------
+ * 1. The whole idea in one example
+ *
+ *     lw_model *model;                                      // weights, shared by everything below
+ *     lw_context *context;                                  // threads and workspace
+ *     lw_state *state;                                      // what one stream remembers
+ *     if (lw_model_load("voice.safetensors", NULL, &model) ||
+ *         lw_context_create(model, NULL, &context) ||
+ *         lw_state_create(model, 1, &state))
+ *         return fprintf(stderr, "%s\n", lw_error()), 1;
+ *     while (read_samples(x))                               // x: I floats, y: O floats
+ *         if (lw_step(context, state, x, y)) break;         // no allocation, lock or system call in here
+ *     lw_state_destroy(state);
+ *     lw_context_destroy(context);
+ *     lw_model_destroy(model);
+ * ------------------------------------------------------------------------------------------------------ */
+
+/* ------------------------------------------------------------------------------------------------------
+ * 2. Errors
+ *
+ * Every function that can fail returns a status. On failure nothing is lost: outputs and objects are as they
+ * were before the call, and all of them stay usable. The one exception is an output buffer, which may be
+ * partly written when a run is refused because a thread's memory ran out.
+ * ------------------------------------------------------------------------------------------------------ */
+typedef enum lw_status {
+    LW_OK = 0,
+    LW_ERR_ARGUMENT = 1,    /* NULL where an object is needed, a value outside its range */
+    LW_ERR_SHAPE = 2,       /* sizes that do not fit each other, or whose product overflows */
+    LW_ERR_MEMORY = 3,      /* an allocation failed */
+    LW_ERR_FILE = 4,        /* the file cannot be opened, read or written */
+    LW_ERR_FORMAT = 5,      /* the file's content breaks the rules of its format */
+    LW_ERR_UNSUPPORTED = 6, /* well formed, but this build or this CPU cannot do it */
+    LW_ERR_BUSY = 7,        /* the object is in use: by another thread, or a model that is frozen */
+    LW_ERR_NOT_FOUND = 8,   /* no parameter, tensor or layer of that name */
+} lw_status;
+
+/* "LW_ERR_SHAPE" and so on; "unknown status" for a number that is none. The string is static. */
+LW_API const char *lw_status_name(lw_status status);
+
+/* The sentence of the last failure in this thread: what was wrong and what was expected. Never NULL; empty
+ * when nothing failed yet. It stays valid until the next failure in the same thread. */
+LW_API const char *lw_error(void);
+
+/* ------------------------------------------------------------------------------------------------------
+ * 3. Instruction sets and the machine
+ *
+ * Kernels are compiled once for each instruction set; the best one that the CPU and the operating system
+ * support is chosen when it is first needed. The environment variable LW_ISA=scalar|avx2|avx512|neon caps the
+ * choice. A model is packed for the instruction set that is current when it is created and keeps it.
+ * ------------------------------------------------------------------------------------------------------ */
+typedef enum lw_isa {
+    LW_ISA_SCALAR = 0, /* any CPU; fused multiply-adds by fmaf */
+    LW_ISA_NEON = 1,   /* aarch64 */
+    LW_ISA_AVX2 = 2,   /* AVX2, FMA and F16C */
+    LW_ISA_AVX512 = 3, /* AVX-512 F, BW, DQ and VL */
+} lw_isa;
+#define LW_ISA_COUNT 4
+
+/* "scalar", "neon", "avx2", "avx512"; "unknown" for a number that is none. The string is static. */
+LW_API const char *lw_isa_name(lw_isa isa);
+/* Writes the instruction set of that name to *isa. LW_ERR_NOT_FOUND lists the names. */
+LW_API lw_status lw_isa_find(const char *name, lw_isa *isa);
+/* 1 if kernels for it are in this build, else 0. */
+LW_API int lw_isa_built(lw_isa isa);
+/* 1 if it is built and this CPU and operating system run it, else 0. */
+LW_API int lw_isa_supported(lw_isa isa);
+/* The one that the next model will use. */
+LW_API lw_isa lw_isa_get(void);
+/* Chooses it for models created afterwards, in every thread. LW_ERR_UNSUPPORTED when this CPU cannot run it. */
+LW_API lw_status lw_isa_set(lw_isa isa);
+
+/* What the machine can do. `size` is set by the caller to sizeof(lw_machine). Bytes are 0 where unknown. */
+typedef struct lw_machine {
+    size_t size;
+    size_t cpus;        /* CPUs that this process may use */
+    size_t l1_bytes;    /* data cache of one core */
+    size_t l2_bytes;    /* second level of one core */
+    size_t l3_bytes;    /* last level, shared */
+    size_t lanes;       /* floats in a vector of the current instruction set */
+    char cpu_name[64];  /* as the CPU names itself; empty where it does not */
+} lw_machine;
+LW_API lw_status lw_machine_query(lw_machine *machine);
+
+/* Measures the peak of f32 fused multiply-adds on `threads` threads (0: all) for the current instruction set,
+ * in flop/s (a multiply-add counts two). Takes about 50 ms. 0.0 when the threads could not be had. */
+LW_API double lw_machine_peak(size_t threads);
+
+/* ------------------------------------------------------------------------------------------------------
+ * 4. Models, from bricks
+ *
+ * A model is a list of bricks, each fed by the one before. A recurrent brick stands for `layers` layers of the
+ * same kind. Parameters have PyTorch's names and layouts, after the brick's name and a dot:
+ *
+ *     lstm.weight_ih_l0 (G*H, I)    lstm.weight_hh_l0 (G*H, R)    lstm.bias_ih_l0, lstm.bias_hh_l0 (G*H)
+ *     lstm.weight_hr_l0 (P, H)      with a projection             lstm.weight_peephole_l0 (3, H): i, f, o
+ *     head.weight (O, I)            head.bias (O)                 of a dense brick
+ *
+ * with the suffix _reverse for the reverse direction, R the width of the recurrent state (P, or H without a
+ * projection), and the gates G in the order i, f, g, o (LSTM), i, g, o (coupled LSTM), r, z, n (GRU).
+ * ------------------------------------------------------------------------------------------------------ */
+typedef enum lw_kind {
+    LW_LSTM = 1,
+    LW_GRU = 2,
+    LW_RNN = 3,
+    LW_DENSE = 4,      /* y = function(W x + b) at each step */
+    LW_ACTIVATION = 5, /* y = function(x) at each step; no parameters */
+} lw_kind;
+
+typedef enum lw_direction {
+    LW_FORWARD = 0,
+    LW_REVERSE = 1,       /* walks from the last step to the first */
+    LW_BIDIRECTIONAL = 2, /* both, outputs concatenated: forward, reverse */
+} lw_direction;
+
+typedef enum lw_function {
+    LW_FUNCTION_DEFAULT = 0, /* tanh for an RNN, linear for a dense brick */
+    LW_LINEAR = 1,           /* dense only */
+    LW_RELU = 2,             /* RNN, dense, activation */
+    LW_TANH = 3,             /* RNN, dense, activation */
+    LW_SIGMOID = 4,          /* dense, activation */
+} lw_function;
+
+#define LW_NO_BIAS 1u      /* recurrent, dense: without biases */
+#define LW_PEEPHOLES 2u    /* LSTM: gates i and f also see c(t-1), o sees c(t) */
+#define LW_COUPLED 4u      /* LSTM: f = 1 - i, three gates */
+#define LW_RESET_BEFORE 8u /* GRU: r is applied to h before the product (ONNX's default), not after it (PyTorch) */
+
+#define LW_SIZE_MAX ((size_t)1 << 24) /* the largest width, layer count and batch that a model may have */
+
+typedef struct lw_brick {
+    size_t size;            /* sizeof(lw_brick); LW_BRICK_INIT sets it */
+    lw_kind kind;
+    const char *name;       /* of its parameters; NULL: kind and position, "lstm0". At most 63 characters, no dot */
+    size_t input;           /* I; 0: the width of the brick before (the first brick must say it) */
+    size_t hidden;          /* H, or O of a dense brick; an activation ignores it */
+    size_t layers;          /* recurrent; 1 or more */
+    lw_direction direction; /* recurrent */
+    lw_function function;   /* RNN, dense, activation */
+    unsigned options;       /* LW_NO_BIAS | LW_PEEPHOLES | LW_COUPLED | LW_RESET_BEFORE */
+    size_t projection;      /* LSTM: P, smaller than H; 0: none */
+    float cell_clip;        /* LSTM: c is clipped to [-clip, clip] after its update; 0: off */
+    float gate_clip;        /* recurrent: the argument of every gate's activation is clipped; 0: off */
+    float forget_bias;      /* LSTM: what lw_model_initialise puts into the forget gate's bias */
+} lw_brick;
+#define LW_BRICK_INIT(kind_) {.size = sizeof(lw_brick), .kind = (kind_), .layers = 1}
+
+typedef struct lw_model lw_model;
+typedef struct lw_context lw_context;
+typedef struct lw_state lw_state;
+typedef struct lw_tensors lw_tensors;
+
+typedef struct lw_model_options {
+    size_t size;
+    int isa; /* a lw_isa, or -1: the current one */
+} lw_model_options;
+#define LW_MODEL_OPTIONS_INIT {.size = sizeof(lw_model_options), .isa = -1}
+
+/* Builds a model of `count` bricks with all parameters zero. The bricks are copied. The caller owns *model.
+ * LW_ERR_ARGUMENT names the brick and the field that is out of range, LW_ERR_SHAPE two bricks that do not fit.
+ * `options` may be NULL. */
+LW_API lw_status lw_model_create(const lw_brick *bricks, size_t count, const lw_model_options *options,
+                                 lw_model **model);
+
+/* Loads a safetensors file: Latchwork's own, with the architecture in its metadata, or a plain PyTorch
+ * state_dict, whose names and shapes tell it (LSTM, GRU, RNN with tanh, any layers, directions, projection;
+ * one module a file, with or without a prefix, or an LSTMCell, GRUCell, RNNCell). F64, F32, F16 and BF16 are
+ * read and become f32. The file is read whole into owned memory and validated before anything is used.
+ * LW_ERR_FILE, LW_ERR_FORMAT, LW_ERR_UNSUPPORTED. The caller owns *model. */
+LW_API lw_status lw_model_load(const char *path, const lw_model_options *options, lw_model **model);
+/* The same from tensors that are already in memory; they may be closed afterwards. */
+LW_API lw_status lw_model_from_tensors(const lw_tensors *tensors, const lw_model_options *options,
+                                       lw_model **model);
+/* Writes the model with its architecture: to a new file beside `path`, which then takes its place in one
+ * atomic step. On failure the old file is whole. */
+LW_API lw_status lw_model_save(const lw_model *model, const char *path);
+/* Gives up the caller's reference (states and contexts hold their own, so the order does not matter).
+ * NULL is allowed. */
+LW_API void lw_model_destroy(lw_model *model);
+
+/* Fills every parameter anew: weights and biases uniform in [-1/sqrt(H), 1/sqrt(H)] (dense: 1/sqrt(I)), as
+ * PyTorch does; then an LSTM's bias_ih of the forget gate is set to forget_bias and its bias_hh to 0 where
+ * forget_bias is not 0. The numbers depend on the seed, the parameter's name and the element alone.
+ * LW_ERR_BUSY once a state or a context uses the model. */
+LW_API lw_status lw_model_initialise(lw_model *model, uint64_t seed);
+
+LW_API size_t lw_model_input_size(const lw_model *model);  /* I of the first brick; 0 for NULL */
+LW_API size_t lw_model_output_size(const lw_model *model); /* O of the last brick; 0 for NULL */
+LW_API lw_isa lw_model_isa(const lw_model *model);         /* LW_ISA_SCALAR for NULL */
+LW_API size_t lw_model_bytes(const lw_model *model);       /* memory that its packed weights take */
+
+LW_API size_t lw_model_brick_count(const lw_model *model);
+/* Copies brick `index` with every default resolved; `brick->size` must be set. The name lives with the model. */
+LW_API lw_status lw_model_brick(const lw_model *model, size_t index, lw_brick *brick);
+
+/* A layer is one level of the stack: a brick of three layers gives three. */
+typedef struct lw_layer {
+    size_t size;
+    size_t brick;        /* index of its brick */
+    lw_kind kind;
+    lw_direction direction;
+    size_t input;        /* I */
+    size_t hidden;       /* H */
+    size_t output;       /* width of one direction's output: H, P or O */
+    size_t parameters;   /* numbers in its tensors, all directions */
+    size_t flops;        /* of one step of one row, a multiply-add counted as two, activations as none */
+    size_t signals;      /* what a probe can record: see lw_layer_signal */
+} lw_layer;
+LW_API size_t lw_model_layer_count(const lw_model *model);
+LW_API lw_status lw_model_layer(const lw_model *model, size_t index, lw_layer *layer);
+
+typedef struct lw_parameter {
+    size_t size;
+    const char *name; /* lives with the model */
+    size_t rank;      /* 1 or 2 */
+    size_t shape[2];
+    size_t count;     /* product of the shape */
+} lw_parameter;
+LW_API size_t lw_model_parameter_count(const lw_model *model);
+LW_API lw_status lw_model_parameter(const lw_model *model, size_t index, lw_parameter *parameter);
+/* Index of the parameter of that name, or LW_ERR_NOT_FOUND. */
+LW_API lw_status lw_model_parameter_find(const lw_model *model, const char *name, size_t *index);
+/* Copies parameter `index` out of the packed weights (row-major; exactly what was set), or into them. `count`
+ * must be the parameter's. Setting is LW_ERR_BUSY once a state or a context uses the model. */
+LW_API lw_status lw_model_parameter_get(const lw_model *model, size_t index, float *values, size_t count);
+LW_API lw_status lw_model_parameter_set(lw_model *model, size_t index, const float *values, size_t count);
+
+/* ------------------------------------------------------------------------------------------------------
+ * 5. States and contexts
+ * ------------------------------------------------------------------------------------------------------ */
+
+/* A state of `batch` rows, all zero: h (and c) of every layer and direction. The caller owns *state. */
+LW_API lw_status lw_state_create(const lw_model *model, size_t batch, lw_state **state);
+LW_API void lw_state_destroy(lw_state *state);
+LW_API size_t lw_state_batch(const lw_state *state);
+LW_API lw_status lw_state_reset(lw_state *state); /* back to zero */
+/* Copies all vectors; both must have the same model and batch. */
+LW_API lw_status lw_state_copy(lw_state *to, const lw_state *from);
+
+/* Save to and restore from bytes (little endian, the same on every machine and instruction set). Restoring
+ * checks that the bytes came from a state of the same shape; otherwise LW_ERR_FORMAT or LW_ERR_SHAPE, and the
+ * state is as before. `bytes` must be at least (save), exactly (restore) lw_state_bytes(state). */
+LW_API size_t lw_state_bytes(const lw_state *state);
+LW_API lw_status lw_state_save(const lw_state *state, void *buffer, size_t bytes);
+LW_API lw_status lw_state_restore(lw_state *state, const void *buffer, size_t bytes);
+
+typedef enum lw_memory {
+    LW_HIDDEN = 0, /* h, (B, output) */
+    LW_CELL = 1,   /* c, (B, H); LSTM only */
+} lw_memory;
+/* Reads or writes one vector set of a layer, (B, width) row-major. `direction` is LW_FORWARD or LW_REVERSE and
+ * must exist in the layer. `count` must be B * width. */
+LW_API lw_status lw_state_get(const lw_state *state, size_t layer, lw_direction direction, lw_memory memory,
+                              float *values, size_t count);
+LW_API lw_status lw_state_set(lw_state *state, size_t layer, lw_direction direction, lw_memory memory,
+                              const float *values, size_t count);
+
+/* The caller's own pool: runs task(argument, 0) to task(argument, count - 1) and returns when all have ended.
+ * The tasks wait for each other, so all of them must run at the same time; count never exceeds the context's
+ * `threads`. */
+typedef void (*lw_parallel)(void *pool, size_t count, void (*task)(void *argument, size_t index), void *argument);
+
+typedef struct lw_context_options {
+    size_t size;
+    size_t threads;       /* at most; 0: as many as the process may use (OMP_NUM_THREADS is honoured) */
+    lw_parallel parallel; /* NULL: OpenMP */
+    void *pool;           /* handed to `parallel` */
+} lw_context_options;
+#define LW_CONTEXT_OPTIONS_INIT {.size = sizeof(lw_context_options)}
+
+/* Threads and workspace for running `model`. A model without reverse layers needs the same workspace for any
+ * T and B, all of it allocated here; one with reverse layers keeps what the layers between them hand on, which
+ * grows with T and B (lw_context_reserve does that beforehand). `options` may be NULL. The caller owns *context. */
+LW_API lw_status lw_context_create(const lw_model *model, const lw_context_options *options,
+                                   lw_context **context);
+LW_API void lw_context_destroy(lw_context *context);
+/* Bytes of workspace that a run of T steps and B rows needs. 0 for NULL or where the size overflows. */
+LW_API size_t lw_context_workspace_bytes(const lw_context *context, size_t steps, size_t batch);
+/* Makes sure that no later run of up to that many steps and rows allocates. */
+LW_API lw_status lw_context_reserve(lw_context *context, size_t steps, size_t batch);
+
+/* ------------------------------------------------------------------------------------------------------
+ * 6. Running: sequences and steps
+ * ------------------------------------------------------------------------------------------------------ */
+
+typedef enum lw_output {
+    LW_OUTPUT_SEQUENCE = 0, /* (T, B, O) */
+    /* (B, O): the last recurrent layer gives its final hidden state (each direction its own: the reverse one
+     * after step 0), and the bricks behind it run once, on that. Without a recurrent layer: the last step. */
+    LW_OUTPUT_LAST = 1,
+} lw_output;
+
+/* What a probe records: for one layer and direction, the chosen units' signals at each step. */
+typedef struct lw_probe {
+    size_t size;
+    size_t layer;
+    lw_direction direction; /* LW_FORWARD or LW_REVERSE */
+    const size_t *units;    /* NULL: the first unit_count units */
+    size_t unit_count;
+    float *values;          /* (T, B, signals, unit_count); steps beyond a row's length are zero */
+    size_t capacity;        /* floats that fit into values: at least that product */
+} lw_probe;
+#define LW_PROBE_INIT {.size = sizeof(lw_probe)}
+
+typedef struct lw_io {
+    size_t size;
+    size_t steps;              /* T; 0 is allowed: nothing moves */
+    size_t batch;              /* B; must be the state's */
+    const float *input;        /* (T, B, I) */
+    size_t input_step_stride;  /* floats from step to step and from row to row; 0 and 0: dense, time first, */
+    size_t input_row_stride;   /* that is B*I and I. Batch first is I and T*I. */
+    float *output;             /* (T, B, O), or (B, O) for LW_OUTPUT_LAST; NULL: not wanted (the state moves) */
+    size_t output_step_stride; /* as above with O; ignored for LW_OUTPUT_LAST */
+    size_t output_row_stride;
+    const size_t *lengths;     /* (B), each 0 to T: steps of each row; NULL: all T. Outputs beyond are zero */
+    lw_output output_kind;
+    const lw_probe *probes;    /* NULL: none */
+    size_t probe_count;
+} lw_io;
+#define LW_IO_INIT {.size = sizeof(lw_io)}
+
+/* Runs T steps of B rows. The state holds the initial values and receives the final ones (those after each
+ * row's last step); NULL: starts from zero and the final values are dropped. Input, output and probes must not
+ * overlap. A sequence may be cut into calls anywhere with the same bits, if the model has no reverse layer; a
+ * reverse layer treats each call as a sequence of its own. Runs on as many threads as pay. */
+LW_API lw_status lw_run(lw_context *context, lw_state *state, const lw_io *io);
+
+/* One step for every row of the state: x (B, I), y (B, O), dense. The same bits as lw_run. No allocation, lock
+ * or system call. y may be NULL. */
+LW_API lw_status lw_step(lw_context *context, lw_state *state, const float *x, float *y);
+
+/* One step for `count` streams at once, each with a state of one row: x (count, I), y (count, O), dense. The
+ * streams may come and go from call to call; each result has the bits that it would have alone. The states must
+ * differ from each other. No allocation, lock or system call for a model without reverse layers. */
+LW_API lw_status lw_step_many(lw_context *context, lw_state *const *states, size_t count, const float *x,
+                              float *y);
+
+/* ------------------------------------------------------------------------------------------------------
+ * 7. Reading the gates
+ *
+ * A probe (lw_io.probes) records what every gate let through, without changing the result. The signals are
+ *     LSTM  input, forget, output, candidate, cell, hidden      (after their activations; hidden is o * tanh(c),
+ *                                                                before a projection)
+ *     GRU   reset, update, candidate, hidden
+ *     RNN   hidden
+ * ------------------------------------------------------------------------------------------------------ */
+
+/* Name of signal `index` of a layer, or NULL when there is none. The string is static. */
+LW_API const char *lw_layer_signal(const lw_model *model, size_t layer, size_t index);
+
+/* ------------------------------------------------------------------------------------------------------
+ * 8. Tensor files (safetensors)
+ *
+ * Owned memory, validated whole before the first tensor can be seen.
+ * ------------------------------------------------------------------------------------------------------ */
+typedef struct lw_tensor {
+    size_t size;
+    const char *name;     /* these three live with the file */
+    const char *type;     /* "F32", "F16", "BF16", "F64", "I64", ... */
+    const void *data;     /* little endian, row-major, at least 1-byte aligned */
+    size_t bytes;
+    size_t rank;          /* at most 8 */
+    size_t shape[8];
+    size_t count;         /* product of the shape; 1 for rank 0 */
+} lw_tensor;
+
+LW_API lw_status lw_tensors_open(const char *path, lw_tensors **tensors);
+LW_API lw_status lw_tensors_parse(const void *bytes, size_t count, lw_tensors **tensors); /* copies them */
+LW_API void lw_tensors_close(lw_tensors *tensors);
+LW_API size_t lw_tensors_count(const lw_tensors *tensors);
+LW_API lw_status lw_tensors_get(const lw_tensors *tensors, size_t index, lw_tensor *tensor);
+LW_API lw_status lw_tensors_find(const lw_tensors *tensors, const char *name, lw_tensor *tensor);
+/* Copies a tensor of a floating-point type as f32. `count` must be the tensor's. */
+LW_API lw_status lw_tensors_read(const lw_tensors *tensors, size_t index, float *values, size_t count);
+/* Value of a key of the file's metadata, or NULL. Lives with the file. */
+LW_API const char *lw_tensors_metadata(const lw_tensors *tensors, const char *key);
+/* Writes tensors (their name, type, data, bytes, rank and shape are used) and `metadata_count` pairs of key and
+ * value to `path`, in one atomic step. `metadata` may be NULL when the count is 0. */
+LW_API lw_status lw_tensors_write(const char *path, const lw_tensor *tensors, size_t count,
+                                  const char *const (*metadata)[2], size_t metadata_count);
+
+/* ------------------------------------------------------------------------------------------------------
+ * 9. Formulas
+ *
+ * x is the step's input, h the hidden state before it, s the logistic function, * the element-wise product.
+ *
+ * LSTM (Hochreiter and Schmidhuber 1997; forget gate: Gers, Schmidhuber and Cummins 2000; peepholes: Gers and
+ * Schmidhuber 2000; projection: Sak, Senior and Beaufays 2014)
+ *     i  = s(W_i x + b_i + R_i h + d_i  [+ p_i * c])          g = tanh(W_g x + b_g + R_g h + d_g)
+ *     f  = s(W_f x + b_f + R_f h + d_f  [+ p_f * c])          coupled: f = 1 - i
+ *     c' = f * c + i * g
+ *     o  = s(W_o x + b_o + R_o h + d_o  [+ p_o * c'])         h' = o * tanh(c')   [then h' = P h']
+ * GRU (Cho et al. 2014)
+ *     r = s(W_r x + b_r + R_r h + d_r)                        z = s(W_z x + b_z + R_z h + d_z)
+ *     n = tanh(W_n x + b_n + r * (R_n h + d_n))               reset before: tanh(W_n x + b_n + R_n (r * h) + d_n)
+ *     h' = (1 - z) * n + z * h
+ * RNN (Elman 1990)
+ *     h' = tanh(W x + b + R h + d), or ReLU
+ *
+ * Each gate is (b + sum over x in order) + (d + sum over h in order), every term a fused multiply-add: that
+ * order, not the hardware, fixes the bits.
+ * ------------------------------------------------------------------------------------------------------ */
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,244 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The matrix product under every cell: bias + x times a packed matrix, in panels. All multiplication of the library
+ * passes through the two loops here. The order of summation is k rising for each output, whatever the tile.
+ */
+
+/* acc[r * V + v] += sum over k of w[k][v] * x[r][k]. V, R constant after inlining; the weights are taken one vector at
+ * a time and the broadcasts held, which is what fits the registers. */
+LW_INLINE void chain(lw_vec *acc, const int V, const int R, const float *restrict w, const float *restrict x,
+                     size_t x_stride, size_t k)
+{
+    for (size_t i = 0; i < k; i++) {
+        lw_vec b[8];
+        LW_UNROLL
+        for (int r = 0; r < R; r++)
+            b[r] = v_broadcast(x + (size_t)r * x_stride + i);
+        LW_UNROLL
+        for (int v = 0; v < V; v++) {
+            lw_vec a = v_load(w + v * LW_LANES);
+            LW_UNROLL
+            for (int r = 0; r < R; r++)
+                acc[r * V + v] = v_fma(a, b[r], acc[r * V + v]);
+        }
+        w += V * LW_LANES;
+    }
+}
+
+/* The same for one row and P neighbouring panels, `panel_stride` floats apart: enough independent chains to hide the
+ * latency of the multiply-add. acc[p * V + v]. */
+LW_INLINE void chain_row(lw_vec *acc, const int V, const int P, const float *restrict w, size_t panel_stride,
+                         const float *restrict x, size_t k)
+{
+    for (size_t i = 0; i < k; i++) {
+        lw_vec b = v_broadcast(x + i);
+        LW_UNROLL
+        for (int p = 0; p < P; p++) {
+            LW_UNROLL
+            for (int v = 0; v < V; v++)
+                acc[p * V + v] = v_fma(v_load(w + (size_t)p * panel_stride + v * LW_LANES), b, acc[p * V + v]);
+        }
+        w += V * LW_LANES;
+    }
+}
+
+/* One tile: out[r][v] = (first ? bias : out) + this block of k. */
+LW_INLINE void tile(const int V, const int R, const float *w, const float *x, size_t x_stride, size_t k,
+                    const float *bias, float *out, int first)
+{
+    lw_vec acc[LW_MAX_TILE];
+    LW_UNROLL
+    for (int r = 0; r < R; r++) {
+        LW_UNROLL
+        for (int v = 0; v < V; v++)
+            acc[r * V + v] = v_load(first ? bias + v * LW_LANES : out + (r * V + v) * LW_LANES);
+    }
+    chain(acc, V, R, w, x, x_stride, k);
+    LW_UNROLL
+    for (int i = 0; i < R * V; i++)
+        v_store(out + i * LW_LANES, acc[i]);
+}
+
+#define LW_TILE_CASE(R_)                                              \
+    case R_:                                                          \
+        tile(V, R_, w, x, x_stride, k, bias, out, first);             \
+        break
+
+/* A tile of `rows` rows, 1 to 8, no more than the instruction set holds for V. */
+LW_INLINE void tile_rows(const int V, size_t rows, const float *w, const float *x, size_t x_stride, size_t k,
+                         const float *bias, float *out, int first)
+{
+    const int most = V == 4 ? LW_ROWS_4 : V == 3 ? LW_ROWS_3 : V == 2 ? LW_ROWS_2 : LW_ROWS_1;
+    switch (rows) {
+        LW_TILE_CASE(1);
+        LW_TILE_CASE(2);
+        LW_TILE_CASE(3);
+    case 4:
+        if (most >= 4)
+            tile(V, 4, w, x, x_stride, k, bias, out, first);
+        break;
+    case 5:
+        if (most >= 5)
+            tile(V, 5, w, x, x_stride, k, bias, out, first);
+        break;
+    case 6:
+        if (most >= 6)
+            tile(V, 6, w, x, x_stride, k, bias, out, first);
+        break;
+    case 7:
+        if (most >= 7)
+            tile(V, 7, w, x, x_stride, k, bias, out, first);
+        break;
+    default:
+        if (most >= 8)
+            tile(V, 8, w, x, x_stride, k, bias, out, first);
+    }
+}
+
+/* A block of k whose weights stay in the first-level cache while the rows pass by. */
+#define LW_K_BLOCK 128
+
+/* One panel: out (rows, V, L) = bias + x times w. Rows are dealt to tiles as evenly as they go. */
+LW_INLINE void affine_panel(const int V, size_t rows, const float *w, const float *x, size_t x_stride, size_t depth,
+                            const float *bias, float *out)
+{
+    const size_t most = V == 4 ? LW_ROWS_4 : V == 3 ? LW_ROWS_3 : V == 2 ? LW_ROWS_2 : LW_ROWS_1;
+    size_t tiles = (rows + most - 1) / most;
+    if (tiles == 0)
+        return;
+    size_t block = tiles == 1 ? depth : LW_K_BLOCK;
+    size_t least = rows / tiles, more = rows % tiles;
+    size_t k = 0;
+    do {
+        size_t part = depth - k < block ? depth - k : block;
+        size_t row = 0;
+        for (size_t i = 0; i < tiles; i++) {
+            size_t count = least + (i < more);
+            tile_rows(V, count, w + k * V * LW_LANES, x + row * x_stride + k, x_stride, part, bias,
+                      out + row * V * LW_LANES, k == 0);
+            row += count;
+        }
+        k += part;
+    } while (k < depth);
+}
+
+static void affine_panel_1(size_t rows, const float *w, const float *x, size_t x_stride, size_t depth,
+                           const float *bias, float *out)
+{
+    affine_panel(1, rows, w, x, x_stride, depth, bias, out);
+}
+
+static void affine_panel_2(size_t rows, const float *w, const float *x, size_t x_stride, size_t depth,
+                           const float *bias, float *out)
+{
+    affine_panel(2, rows, w, x, x_stride, depth, bias, out);
+}
+
+static void affine_panel_3(size_t rows, const float *w, const float *x, size_t x_stride, size_t depth,
+                           const float *bias, float *out)
+{
+    affine_panel(3, rows, w, x, x_stride, depth, bias, out);
+}
+
+static void affine_panel_4(size_t rows, const float *w, const float *x, size_t x_stride, size_t depth,
+                           const float *bias, float *out)
+{
+    affine_panel(4, rows, w, x, x_stride, depth, bias, out);
+}
+
+/* Width of panel p: the last one may be narrower. */
+LW_INLINE size_t panel_width(const struct lw_matrix *m, size_t p)
+{
+    size_t rest = m->columns - p * m->width;
+    return rest < m->width ? rest : m->width;
+}
+
+/* Panel p of matrix m for `rows` rows into out. */
+static void affine_one(const struct lw_matrix *m, size_t p, size_t rows, const float *x, size_t x_stride, float *out)
+{
+    const float *w = m->w + p * m->width * m->depth * LW_LANES;
+    const float *bias = m->bias + p * m->width * LW_LANES;
+    switch (panel_width(m, p)) {
+    case 1:
+        affine_panel_1(rows, w, x, x_stride, m->depth, bias, out);
+        break;
+    case 2:
+        affine_panel_2(rows, w, x, x_stride, m->depth, bias, out);
+        break;
+    case 3:
+        affine_panel_3(rows, w, x, x_stride, m->depth, bias, out);
+        break;
+    default:
+        affine_panel_4(rows, w, x, x_stride, m->depth, bias, out);
+    }
+}
+
+/* One row through P neighbouring panels of width V at once: out (P, V, L) = bias + x times w. */
+LW_INLINE void affine_row(const int V, const int P, const struct lw_matrix *m, size_t panel, const float *x, float *out)
+{
+    lw_vec acc[LW_MAX_TILE];
+    const float *bias = m->bias + panel * V * LW_LANES;
+    size_t stride = m->depth * V * LW_LANES;
+    LW_UNROLL
+    for (int i = 0; i < P * V; i++)
+        acc[i] = v_load(bias + i * LW_LANES);
+    chain_row(acc, V, P, m->w + panel * stride, stride, x, m->depth);
+    LW_UNROLL
+    for (int i = 0; i < P * V; i++)
+        v_store(out + i * LW_LANES, acc[i]);
+}
+
+/* Panels that one row takes together from panel p on: three chains hide the latency, two and two are better than three
+ * and one, and a narrower last panel goes alone. */
+LW_INLINE size_t row_panels(const struct lw_matrix *m, size_t p, size_t end)
+{
+    size_t full = m->columns / m->width;
+    size_t left = (end < full ? end : full) - (p < full ? p : full);
+    return left >= 5 || left == 3 ? 3 : left >= 2 ? 2 : 1;
+}
+
+static void affine_row_panels(const struct lw_matrix *m, size_t p, size_t count, const float *x, float *out)
+{
+    if (count == 1) {
+        affine_one(m, p, 1, x, 0, out);
+        return;
+    }
+    switch (m->width * 4 + count) {
+    case 1 * 4 + 2:
+        affine_row(1, 2, m, p, x, out);
+        break;
+    case 1 * 4 + 3:
+        affine_row(1, 3, m, p, x, out);
+        break;
+    case 2 * 4 + 2:
+        affine_row(2, 2, m, p, x, out);
+        break;
+    case 2 * 4 + 3:
+        affine_row(2, 3, m, p, x, out);
+        break;
+    case 3 * 4 + 2:
+        affine_row(3, 2, m, p, x, out);
+        break;
+    case 3 * 4 + 3:
+        affine_row(3, 3, m, p, x, out);
+        break;
+    case 4 * 4 + 2:
+        affine_row(4, 2, m, p, x, out);
+        break;
+    default:
+        affine_row(4, 3, m, p, x, out);
+    }
+}
+
+static void kernel_affine(const struct lw_matrix *m, size_t rows, const float *x, size_t x_stride, float *out,
+                          size_t begin, size_t end)
+{
+    for (size_t p = begin, n; p < end; p += n) {
+        float *panel = out + p * m->width * rows * LW_LANES;
+        n = rows == 1 ? row_panels(m, p, end) : 1;
+        if (rows == 1)
+            affine_row_panels(m, p, n, x, panel);
+        else
+            affine_one(m, p, rows, x, x_stride, panel);
+    }
+}

@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Compiled once for each row of the table in simd/meson.build, with LW_TABLE naming the table and LW_SIMD_<ISA> the
+ * vocabulary. Holds code and one constant table, nothing that runs by itself.
+ */
+#include "kernels.h"
+#include "vec.h"
+
+#include "math_text.h"
+
+#include "affine_text.h"
+#include "step_text.h"
+
+#include "dense_text.h"
+#include "gru_text.h"
+#include "lstm_text.h"
+#include "rnn_text.h"
+
+/* Enough independent chains to fill two pipes of latency four, few enough to stay in sixteen registers. */
+static double kernel_peak(size_t count)
+{
+    enum { CHAINS = 12 };
+    volatile float seed = 0.5f, sink;
+    lw_vec acc[CHAINS], a = v_set(seed), b = v_set(seed + 0.25f);
+    LW_UNROLL
+    for (int i = 0; i < CHAINS; i++)
+        acc[i] = v_set((float)i);
+    for (size_t n = 0; n < count; n++) {
+        LW_UNROLL
+        for (int i = 0; i < CHAINS; i++)
+            acc[i] = v_fma(acc[i], a, b);
+    }
+    float out[LW_LANES];
+    lw_vec sum = acc[0];
+    LW_UNROLL
+    for (int i = 1; i < CHAINS; i++)
+        sum = v_add(sum, acc[i]);
+    v_store(out, sum);
+    sink = out[0];
+    (void)sink;
+    return 2.0 * CHAINS * LW_LANES * (double)count;
+}
+
+#define LW_TEXT(x) #x
+#define LW_NAME(x) LW_TEXT(x)
+
+const struct lw_kernels LW_TABLE = {
+    .name = LW_NAME(LW_ISA_NAME),
+    .lanes = LW_LANES,
+    .affine = kernel_affine,
+    .dense = kernel_dense,
+    .lstm = kernel_lstm,
+    .gru = kernel_gru,
+    .gru_reset = kernel_gru_reset,
+    .gru_candidate = kernel_gru_candidate,
+    .rnn = kernel_rnn,
+    .activate = kernel_activate,
+    .peak = kernel_peak,
+};

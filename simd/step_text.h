@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The walk of one time step, shared by every cell: for each panel and block of rows it makes the input part and the
+ * recurrent part (two chains, added last) and hands them to the cell's unit function, one vector of hidden units of
+ * one row at a time, while both are still in the first-level cache.
+ */
+
+/* The parts are vectors of L floats, one for each gate: a from the input, b from the state. `unit` counts vectors of
+ * hidden units. */
+typedef void (*unit_function)(const struct lw_step *s, size_t unit, size_t row, const float *a, const float *b);
+
+#define LW_ROW_BLOCK 48 /* rows of a block: a multiple of every tile; its two parts take 24 KiB at most */
+
+/* Clips to [-limit, limit]; a NaN stays one. */
+LW_INLINE lw_vec clipped(lw_vec a, float limit)
+{
+    return v_min(v_set(limit), v_max(v_set(-limit), a));
+}
+
+/* The argument of a gate's activation. */
+LW_INLINE lw_vec gate_argument(const struct lw_step *s, const float *a, const float *b, int gate)
+{
+    lw_vec sum = v_add(v_load(a + gate * LW_LANES), v_load(b + gate * LW_LANES));
+    return s->gate_clip > 0.0f ? clipped(sum, s->gate_clip) : sum;
+}
+
+/* `gates` columns make a unit (1 in wide matrices); `h` is the factor of the recurrent part. */
+LW_INLINE void walk_step(const struct lw_step *s, const int gates, unit_function unit, const float *h, size_t h_stride,
+                         size_t begin, size_t end)
+{
+    float own[LW_ROW_BLOCK * 4 * LW_LANES], part[LW_ROW_BLOCK * 4 * LW_LANES];
+    const struct lw_matrix *m = &s->recurrent;
+    const size_t full = m->width * LW_LANES;
+    for (size_t p = begin, panels; p < end; p += panels) {
+        panels = s->rows == 1 ? row_panels(m, p, end) : 1;
+        const size_t width = panel_width(m, p) * LW_LANES;
+        const size_t units = panel_width(m, p) / gates;
+        for (size_t first = 0, rows; first < s->rows; first += rows) {
+            rows = s->rows - first < LW_ROW_BLOCK ? s->rows - first : LW_ROW_BLOCK;
+            const float *input = own;
+            size_t next = rows * width; /* from a panel's input part to the next one's */
+            if (s->merged) {
+                input = s->merged + p * full * s->merged_rows + (s->merged_row + first) * width;
+                next = s->merged_rows * full;
+            } else if (s->rows == 1) {
+                affine_row_panels(&s->input, p, panels, s->x, own);
+            } else {
+                affine_one(&s->input, p, rows, s->x + first * s->x_stride, s->x_stride, own);
+            }
+            if (s->rows == 1)
+                affine_row_panels(m, p, panels, h, part);
+            else
+                affine_one(m, p, rows, h + first * h_stride, h_stride, part);
+            for (size_t q = 0; q < panels; q++)
+                for (size_t r = 0; r < rows; r++)
+                    for (size_t u = 0; u < units; u++)
+                        unit(s, (p + q) * (m->width / gates) + u, first + r,
+                             input + q * next + r * width + u * gates * LW_LANES,
+                             part + (q * rows + r) * width + u * gates * LW_LANES);
+        }
+    }
+}

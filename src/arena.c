@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The only file that allocates. Every block of the library comes from here, zeroed and aligned to a cache line,
+ * which is also the widest vector. Large blocks come from fresh pages, so untouched workspace costs no memory.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "core.h"
+
+#define ALIGNMENT 64
+
+/* calloc gives zero pages without touching them, which aligned_alloc and memset would not; the block is aligned
+ * by hand, and the pointer that free() wants stands just before it. */
+void *lw_alloc(size_t bytes)
+{
+    size_t total;
+    if (!lw_add(bytes, ALIGNMENT + sizeof(void *), &total))
+        return NULL;
+    char *raw = calloc(1, total);
+    if (!raw)
+        return NULL;
+    uintptr_t start = (uintptr_t)raw + sizeof(void *) + ALIGNMENT - 1;
+    char *block = (char *)(start - start % ALIGNMENT);
+    memcpy(block - sizeof(void *), &raw, sizeof raw);
+    return block;
+}
+
+void *lw_alloc_array(size_t count, size_t size)
+{
+    size_t bytes;
+    return lw_mul(count, size, &bytes) ? lw_alloc(bytes) : NULL;
+}
+
+void *lw_grow(void *block, size_t old_bytes, size_t bytes)
+{
+    void *larger = lw_alloc(bytes);
+    if (larger && block) {
+        memcpy(larger, block, lw_min(old_bytes, bytes));
+        lw_free(block);
+    }
+    return larger;
+}
+
+void lw_free(void *block)
+{
+    if (!block)
+        return;
+    void *raw;
+    memcpy(&raw, (char *)block - sizeof(void *), sizeof raw);
+    free(raw);
+}
+
+char *lw_copy_string(const char *text)
+{
+    size_t length = strlen(text);
+    char *copy = lw_alloc(length + 1);
+    if (copy)
+        memcpy(copy, text, length + 1);
+    return copy;
+}

@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Creating a context and sizing its workspace. A model without reverse levels gets all that it can ever need here, so
+ * that its runs never allocate; the pages cost nothing until a run touches them.
+ */
+#include "context.h"
+
+/* The plan of a call may use fewer threads than the context has; the workspace must do for each number. */
+bool lw_context_need(const lw_context *context, size_t steps, size_t batch, size_t *floats)
+{
+    size_t most = 0;
+    struct lw_plan plan;
+    for (size_t n = 1; n <= context->team_count; n++) {
+        if (!lw_plan_make(context->model, steps, batch, n, &plan))
+            return false;
+        most = lw_max(most, plan.teams * plan.team_floats);
+    }
+    *floats = most;
+    return true;
+}
+
+lw_status lw_context_grow(lw_context *context, size_t floats)
+{
+    if (floats <= context->workspace_floats)
+        return LW_OK;
+    float *larger = lw_alloc_array(floats, sizeof(float));
+    if (!larger)
+        return lw_fail(LW_ERR_MEMORY, "out of memory: a workspace of %zu floats could not be allocated", floats);
+    lw_free(context->workspace);
+    context->workspace = larger;
+    context->workspace_floats = floats;
+    return LW_OK;
+}
+
+/* What every run of a model without reverse levels can need: each thread a team of its own with a block of the largest
+ * size. With reverse levels: what a short step needs. */
+static bool fixed_need(const lw_context *context, size_t *floats)
+{
+    struct lw_plan plan;
+    if (context->model->has_reverse) {
+        *floats = context->step_plan.team_floats;
+        return true;
+    }
+    return lw_plan_make(context->model, LW_SEGMENT_ROWS, LW_BLOCK_ROWS, 1, &plan) &&
+           lw_mul(context->team_count, plan.team_floats, floats);
+}
+
+lw_status lw_context_build(const lw_model *model, const lw_context_options *options, lw_context **result)
+{
+    lw_context *context = lw_alloc(sizeof *context);
+    if (!context)
+        return lw_fail_memory(sizeof *context);
+    context->threads = options ? options->threads : 0;
+    context->parallel = options ? options->parallel : NULL;
+    context->pool = options ? options->pool : NULL;
+    context->team_count = lw_parallel_threads(context->threads);
+    lw_model_hold(model);
+    context->model = (lw_model *)model;
+    context->teams = lw_alloc_array(context->team_count, sizeof *context->teams);
+    size_t floats = 0;
+    struct lw_plan one = {0};
+    lw_status status = context->teams ? LW_OK : lw_fail_memory(context->team_count * sizeof *context->teams);
+    if (!status && (!lw_plan_make(model, 1, 1, 1, &one) || !lw_plan_make(model, 1, LW_SHORT_ROWS, 1, &context->step_plan) ||
+                    !fixed_need(context, &floats)))
+        status = lw_fail(LW_ERR_SHAPE, "the size of the workspace overflows");
+    if (!status)
+        status = lw_context_grow(context, floats);
+    context->step_cycles = one.cost;
+    if (status) {
+        lw_context_free(context);
+        return status;
+    }
+    *result = context;
+    return LW_OK;
+}
+
+void lw_context_free(lw_context *context)
+{
+    if (!context)
+        return;
+    lw_free(context->workspace);
+    lw_free(context->teams);
+    lw_model_release(context->model);
+    lw_free(context);
+}

@@ -1,0 +1,433 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Runs a model over the plan: blocks of rows, segments of time, levels, directions, steps. Called by api.c; knows no
+ * cell by name and no kernel.
+ *
+ * In a block the rows are sorted by falling length, so that the active rows of a step are always the first ones. A
+ * level writes its outputs into a trail of segment + 1 slots, which is also where the next step finds its state: a
+ * forward level starts from slot 0 and writes slot t + 1, a reverse one writes slot t, and each row starts from the
+ * slot behind its last step. Slots beyond a row's length are never read, except for that start.
+ */
+#include "forward.h"
+
+#include <string.h>
+
+#include "probe.h"
+
+/* One thread's view of its team's work on one block of rows. */
+struct worker {
+    const struct lw_call *call;
+    const struct lw_model *model;
+    const struct lw_plan *plan;
+    struct lw_team *sync;
+    float *base; /* the team's workspace */
+    size_t team, member;
+    size_t rows;       /* of this block */
+    size_t *user_rows; /* (rows) the caller's row of each */
+    size_t *lengths;   /* (rows), falling */
+    size_t t0, steps;  /* this segment */
+};
+
+/* Rows of a level's input or output: step t, row r at data + (t * rows + r) * stride. */
+struct view {
+    const float *data;
+    size_t stride;
+};
+
+static float *step_rows(const struct worker *w, float *data, size_t slot, size_t stride)
+{
+    return data + slot * w->rows * stride;
+}
+
+/* Rows of the block whose sequence is longer than t; they are the first ones. */
+static size_t active_rows(const struct worker *w, size_t t, size_t hint)
+{
+    size_t n = hint;
+    while (n > 0 && w->lengths[n - 1] <= t)
+        n--;
+    while (n < w->rows && w->lengths[n] > t)
+        n++;
+    return n;
+}
+
+/* Steps of row r that lie in this segment. */
+static size_t steps_of(const struct worker *w, size_t r)
+{
+    return w->lengths[r] <= w->t0 ? 0 : lw_min(w->lengths[r] - w->t0, w->steps);
+}
+
+/* Where the state of a stream lies, or NULL without one. */
+static float *stream_vector(const struct lw_call *call, size_t user_row, const struct lw_level *level, size_t d,
+                            lw_memory memory)
+{
+    const lw_state *state = call->states ? call->states[user_row] : call->state;
+    if (!state)
+        return NULL;
+    size_t row = call->states ? 0 : user_row;
+    return memory == LW_HIDDEN ? lw_state_h(state, level, d) + row * level->h_width
+                               : lw_state_c(state, level, d) + row * level->c_width;
+}
+
+static float *carry_h(const struct worker *w, const struct lw_level *level, size_t d)
+{
+    return w->base + w->plan->carry + w->rows * level->h_offset[d];
+}
+
+static float *carry_c(const struct worker *w, const struct lw_level *level, size_t d)
+{
+    return w->base + w->plan->carry + w->rows * level->c_offset[d];
+}
+
+/* Copies the streams' states into the carry (load) or back. */
+static void exchange_states(const struct worker *w, bool load)
+{
+    for (size_t i = 0; i < w->model->level_count; i++) {
+        const struct lw_level *level = &w->model->levels[i];
+        for (size_t d = 0; level->h_width && d < level->directions; d++)
+            for (size_t r = 0; r < w->rows; r++) {
+                float *ours[] = {carry_h(w, level, d) + r * level->h_width, carry_c(w, level, d) + r * level->c_width};
+                const size_t widths[] = {level->h_width, level->c_width};
+                for (int memory = LW_HIDDEN; memory <= LW_CELL; memory++) {
+                    if (!widths[memory])
+                        continue;
+                    float *theirs = stream_vector(w->call, w->user_rows[r], level, d, (lw_memory)memory);
+                    if (load && !theirs)
+                        memset(ours[memory], 0, widths[memory] * sizeof(float));
+                    else if (theirs)
+                        memcpy(load ? ours[memory] : theirs, load ? theirs : ours[memory],
+                               widths[memory] * sizeof(float));
+                }
+            }
+    }
+}
+
+static void fill_block(struct worker *w, size_t first)
+{
+    const lw_io *io = &w->call->io;
+    for (size_t i = 0; i < w->rows; i++) {
+        size_t row = (first + i) * w->plan->teams + w->team, at = i;
+        size_t length = io->lengths ? io->lengths[row] : io->steps;
+        for (; at > 0 && w->lengths[at - 1] < length; at--) {
+            w->lengths[at] = w->lengths[at - 1];
+            w->user_rows[at] = w->user_rows[at - 1];
+        }
+        w->lengths[at] = length;
+        w->user_rows[at] = row;
+    }
+}
+
+/* The caller's input of this segment, where it lies if it is a single row, otherwise copied side by side. */
+static struct view stage_input(const struct worker *w)
+{
+    const lw_io *io = &w->call->io;
+    const float *from = io->input + w->t0 * io->input_step_stride;
+    if (w->rows == 1)
+        return (struct view){from + w->user_rows[0] * io->input_row_stride, io->input_step_stride};
+    float *staged = w->base + w->plan->staged;
+    size_t stride = w->plan->staged_stride, begin, end, active = w->rows;
+    lw_share(w->steps, w->member, w->plan->members, &begin, &end);
+    for (size_t t = begin; t < end; t++) {
+        active = active_rows(w, w->t0 + t, active);
+        for (size_t r = 0; r < active; r++)
+            memcpy(step_rows(w, staged, t, stride) + r * stride,
+                   from + t * io->input_step_stride + w->user_rows[r] * io->input_row_stride,
+                   w->model->input * sizeof(float));
+    }
+    lw_barrier_wait(&w->sync->all, w->plan->members);
+    return (struct view){staged, stride};
+}
+
+/* The steps from i on, in the order of the walk, whose input part can be one product: as many as have the same active
+ * rows and fit the buffer. */
+static size_t chunk_steps(const struct worker *w, bool reverse, size_t i, size_t active)
+{
+    size_t most = lw_max(1, w->plan->chunk / lw_max(1, active)), n = 1;
+    if (active != w->rows && active != 1)
+        return 1;
+    while (n < most && i + n < w->steps) {
+        size_t t = w->t0 + (reverse ? w->steps - 1 - (i + n) : i + n);
+        if (active_rows(w, t, active) != active)
+            break;
+        n++;
+    }
+    return n;
+}
+
+struct side { /* the threads that walk one direction of a level */
+    size_t member, members;
+    struct lw_barrier *barrier;
+};
+
+/* Puts the initial states into the trail: each row's where its first step looks for it. */
+static void start_trail(const struct worker *w, const struct lw_level *level, size_t d, bool reverse, float *trail)
+{
+    const float *h = carry_h(w, level, d);
+    for (size_t r = 0; r < w->rows; r++) {
+        size_t slot = reverse ? steps_of(w, r) : 0;
+        memcpy(step_rows(w, trail, slot, w->plan->trail_stride) + r * w->plan->trail_stride, h + r * level->h_width,
+               level->output * sizeof(float));
+    }
+}
+
+static void end_trail(const struct worker *w, const struct lw_level *level, size_t d, bool reverse, float *trail)
+{
+    float *h = carry_h(w, level, d);
+    for (size_t r = 0; r < w->rows; r++) {
+        size_t slot = reverse ? 0 : steps_of(w, r);
+        memcpy(h + r * level->h_width, step_rows(w, trail, slot, w->plan->trail_stride) + r * w->plan->trail_stride,
+               level->output * sizeof(float));
+    }
+}
+
+/* Walks one direction of a recurrent level through the segment. */
+static void run_direction(const struct worker *w, size_t index, size_t d, struct view in, float *trail,
+                          const struct side *side)
+{
+    const struct lw_model *model = w->model;
+    const struct lw_level *level = &model->levels[index];
+    const struct lw_cell *cell = level->cell;
+    const struct lw_weights *weights = &level->weights[d];
+    const struct lw_plan *plan = w->plan;
+    const bool reverse = lw_level_reverse(level, d);
+    const bool probed = lw_probe_wants(&w->call->io, level, index, d);
+    const size_t stride = plan->trail_stride, phases = cell->phases(level);
+    float *merged = w->base + plan->merged[d];
+
+    if (side->member == 0)
+        start_trail(w, level, d, reverse, trail);
+    lw_barrier_wait(side->barrier, side->members);
+
+    struct lw_step step = weights->step;
+    step.h_stride = step.y_stride = stride;
+    step.x_stride = in.stride;
+    step.c = cell->has_memory ? carry_c(w, level, d) : w->base + plan->scratch_c[d];
+    step.c_stride = cell->has_memory ? level->c_width : plan->scratch_stride;
+    step.z = w->base + plan->scratch_z[d];
+    step.z_stride = plan->scratch_stride;
+    if (probed && cell->gate_vectors) {
+        step.gates = w->base + plan->gates[d];
+        step.gates_stride = plan->gates_stride;
+    }
+    for (size_t i = 0, chunk; i < w->steps; i += chunk) {
+        size_t active = active_rows(w, w->t0 + (reverse ? w->steps - 1 - i : i), step.rows);
+        chunk = chunk_steps(w, reverse, i, active);
+        size_t low = reverse ? w->steps - i - chunk : i; /* the chunk's first step in time */
+        step.rows = active;
+        step.merged = NULL;
+        if (chunk > 1 && active > 0) {
+            step.merged = merged;
+            step.merged_rows = chunk * active;
+            cell->input(model->kernels, weights, step.merged_rows, in.data + low * w->rows * in.stride,
+                        active == 1 ? w->rows * in.stride : in.stride, merged, side->member, side->members);
+        }
+        for (size_t k = 0; k < chunk && active > 0; k++) {
+            size_t t = reverse ? low + chunk - 1 - k : low + k;
+            step.merged_row = (t - low) * active;
+            step.x = in.data + t * w->rows * in.stride;
+            step.h = step_rows(w, trail, reverse ? t + 1 : t, stride);
+            step.y = step_rows(w, trail, reverse ? t : t + 1, stride);
+            for (size_t phase = 0; phase < phases; phase++) {
+                cell->step(model->kernels, weights, &step, phase, side->member, side->members);
+                lw_barrier_wait(side->barrier, side->members);
+            }
+            if (probed) {
+                if (side->member == 0)
+                    lw_probe_record(model, &w->call->io, index, d, w->t0 + t, &step, w->user_rows);
+                lw_barrier_wait(side->barrier, side->members);
+            }
+        }
+    }
+    if (side->member == 0)
+        end_trail(w, level, d, reverse, trail);
+}
+
+/* Writes the two directions of a level side by side, this thread's share of `rows` rows. */
+static struct view join(const struct worker *w, const struct lw_level *level, const float *forward,
+                        const float *reverse, size_t stride, size_t rows)
+{
+    float *joined = w->base + w->plan->joined;
+    size_t width = level->output, begin, end;
+    lw_share(rows, w->member, w->plan->members, &begin, &end);
+    for (size_t r = begin; r < end; r++) {
+        memcpy(joined + r * w->plan->joined_stride, forward + r * stride, width * sizeof(float));
+        memcpy(joined + r * w->plan->joined_stride + width, reverse + r * stride, width * sizeof(float));
+    }
+    lw_barrier_wait(&w->sync->all, w->plan->members);
+    return (struct view){joined, w->plan->joined_stride};
+}
+
+static struct view run_recurrent(const struct worker *w, size_t index, struct view in)
+{
+    const struct lw_level *level = &w->model->levels[index];
+    const struct lw_plan *plan = w->plan;
+    const size_t members = plan->members;
+    float *trails[2] = {w->base + plan->trail[index % 2][0], w->base + plan->trail[index % 2][1]};
+    if (level->directions == 2 && members >= 2) {
+        size_t half = members / 2, d = w->member >= half;
+        struct side side = {d ? w->member - half : w->member, d ? members - half : half, &w->sync->side[d]};
+        run_direction(w, index, d, in, trails[d], &side);
+    } else {
+        struct side side = {w->member, members, &w->sync->all};
+        for (size_t d = 0; d < level->directions; d++)
+            run_direction(w, index, d, in, trails[d], &side);
+    }
+    lw_barrier_wait(&w->sync->all, members);
+    const float *forward = step_rows(w, trails[0], lw_level_reverse(level, 0) ? 0 : 1, plan->trail_stride);
+    if (level->directions == 1)
+        return (struct view){forward, plan->trail_stride};
+    return join(w, level, forward, trails[1], plan->trail_stride, w->steps * w->rows);
+}
+
+/* A level without memory: `rows` rows at once, split by rows where there are plenty, by outputs otherwise. */
+static struct view run_map(const struct worker *w, size_t index, struct view in, size_t rows)
+{
+    const struct lw_level *level = &w->model->levels[index];
+    const size_t stride = w->plan->trail_stride, members = w->plan->members;
+    float *out = w->base + w->plan->trail[index % 2][0];
+    if (rows >= 8 * members) {
+        size_t begin, end;
+        lw_share(rows, w->member, members, &begin, &end);
+        level->cell->map(w->model->kernels, level, end - begin, in.data + begin * in.stride, in.stride,
+                         out + begin * stride, stride, 0, 1);
+    } else {
+        level->cell->map(w->model->kernels, level, rows, in.data, in.stride, out, stride, w->member, members);
+    }
+    lw_barrier_wait(&w->sync->all, members);
+    return (struct view){out, stride};
+}
+
+static struct view run_levels(const struct worker *w, size_t end, struct view in)
+{
+    for (size_t i = 0; i < end; i++)
+        in = w->model->levels[i].cell->recurrent ? run_recurrent(w, i, in) : run_map(w, i, in, w->steps * w->rows);
+    return in;
+}
+
+/* Copies a segment's outputs to the caller, zeros beyond each row's length. */
+static void emit_sequence(const struct worker *w, struct view out)
+{
+    const lw_io *io = &w->call->io;
+    size_t begin, end, width = w->model->output;
+    lw_share(w->steps, w->member, w->plan->members, &begin, &end);
+    for (size_t t = begin; t < end; t++)
+        for (size_t r = 0; r < w->rows; r++) {
+            float *to = io->output + (w->t0 + t) * io->output_step_stride + w->user_rows[r] * io->output_row_stride;
+            if (w->t0 + t < w->lengths[r])
+                memcpy(to, out.data + (t * w->rows + r) * out.stride, width * sizeof(float));
+            else
+                memset(to, 0, width * sizeof(float));
+        }
+}
+
+/* Without a recurrent level: each row's last step, if it lies in this segment. */
+static void emit_last_step(const struct worker *w, struct view out)
+{
+    for (size_t r = 0; r < w->rows && w->member == 0; r++) {
+        float *to = w->call->io.output + w->user_rows[r] * w->model->output;
+        size_t t = w->lengths[r] - 1;
+        if (w->lengths[r] == 0)
+            memset(to, 0, w->model->output * sizeof(float));
+        else if (t >= w->t0 && t < w->t0 + w->steps)
+            memcpy(to, out.data + ((t - w->t0) * w->rows + r) * out.stride, w->model->output * sizeof(float));
+    }
+}
+
+/* The final hidden states of the last recurrent level through the bricks behind it. */
+static void emit_collapsed(const struct worker *w)
+{
+    const struct lw_model *model = w->model;
+    const struct lw_level *level = &model->levels[model->collapse];
+    struct view out = {carry_h(w, level, 0), level->h_width};
+    if (level->directions == 2)
+        out = join(w, level, carry_h(w, level, 0), carry_h(w, level, 1), level->h_width, w->rows);
+    for (size_t i = model->collapse + 1; i < model->level_count; i++)
+        out = run_map(w, i, out, w->rows);
+    for (size_t r = 0; r < w->rows && w->member == 0; r++)
+        memcpy(w->call->io.output + w->user_rows[r] * model->output, out.data + r * out.stride,
+               model->output * sizeof(float));
+}
+
+/* One block of rows through all of its time. */
+static void run_block(struct worker *w)
+{
+    const lw_io *io = &w->call->io;
+    const struct lw_model *model = w->model;
+    const size_t members = w->plan->members;
+    const bool last = io->output_kind == LW_OUTPUT_LAST, recurrent = model->collapse < model->level_count;
+    const size_t end = last && recurrent ? model->collapse + 1 : model->level_count;
+    if (w->member == 0)
+        exchange_states(w, true);
+    lw_barrier_wait(&w->sync->all, members);
+    for (w->t0 = 0; w->t0 < io->steps; w->t0 += w->steps) {
+        w->steps = lw_min(w->plan->segment, io->steps - w->t0);
+        struct view out = run_levels(w, end, stage_input(w));
+        if (io->output && !last)
+            emit_sequence(w, out);
+        else if (io->output && !recurrent)
+            emit_last_step(w, out);
+        lw_barrier_wait(&w->sync->all, members);
+    }
+    if (io->output && last && recurrent)
+        emit_collapsed(w);
+    else if (io->output && last && io->steps == 0)
+        emit_last_step(w, (struct view){0});
+    if (w->member == 0)
+        exchange_states(w, false);
+    lw_barrier_wait(&w->sync->all, members);
+}
+
+/* What thread `index` does: its team's blocks, one after the other. */
+static void run_thread(void *argument, size_t index, size_t count)
+{
+    const struct lw_call *call = argument;
+    struct lw_plan plan = call->context->call_plan;
+    /* Fewer threads than planned: one does it all, in the same workspace. */
+    if (count < plan.teams * plan.members)
+        plan.teams = plan.members = 1;
+    if (index >= plan.teams * plan.members)
+        return;
+    struct worker w = {.call = call, .model = call->context->model, .plan = &plan};
+    w.team = index / plan.members;
+    w.member = index % plan.members;
+    w.sync = &call->context->teams[w.team];
+    w.base = call->context->workspace + w.team * plan.team_floats;
+    w.user_rows = (size_t *)(void *)(w.base + plan.order);
+    w.lengths = w.user_rows + plan.rows;
+    size_t rows = call->io.batch / plan.teams + (w.team < call->io.batch % plan.teams);
+    for (size_t first = 0; first < rows; first += w.rows) {
+        w.rows = lw_min(plan.rows, rows - first);
+        if (w.member == 0)
+            fill_block(&w, first);
+        run_block(&w);
+    }
+}
+
+/* One step of a few dense rows of a state is what lw_step does. */
+static bool is_single_step(const struct lw_call *call)
+{
+    const lw_io *io = &call->io;
+    return io->steps == 1 && call->state && !io->lengths && !io->probe_count &&
+           lw_forward_is_short(call->context, io->batch) &&
+           (io->batch == 1 || (io->input_row_stride == call->context->model->input &&
+                               io->output_row_stride == call->context->model->output));
+}
+
+lw_status lw_forward_run(struct lw_call *call)
+{
+    lw_context *context = call->context;
+    const lw_io *io = &call->io;
+    if (is_single_step(call)) {
+        lw_forward_step(context, call->state, io->input, io->output);
+        return LW_OK;
+    }
+    size_t threads = lw_min(lw_parallel_threads(context->threads), context->team_count);
+    if (!lw_plan_make(context->model, io->steps, io->batch, threads, &context->call_plan))
+        return lw_fail(LW_ERR_SHAPE, "the workspace of %zu steps and %zu rows overflows", io->steps, io->batch);
+    const struct lw_plan *plan = &context->call_plan;
+    lw_status status = lw_context_grow(context, plan->teams * plan->team_floats);
+    if (status)
+        return status;
+    lw_probe_clear(context->model, io);
+    lw_parallel_run(plan->teams * plan->members, context->parallel, context->pool, run_thread, call);
+    return LW_OK;
+}

@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The only file with OpenMP. A call opens one region; inside it threads meet at the library's own barrier.
+ * A child of fork() runs on one thread for good, because OpenMP's threads did not survive the fork and the next
+ * region would wait for them for ever.
+ */
+#define _GNU_SOURCE
+#include "parallel.h"
+
+#include <omp.h>
+#include <pthread.h>
+#include <sched.h>
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+#define RELAX() _mm_pause()
+#elif defined(__aarch64__)
+#define RELAX() __asm__ volatile("yield")
+#else
+#define RELAX() ((void)0)
+#endif
+
+static atomic_int forked; /* set in a child */
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+static void in_child(void)
+{
+    atomic_store(&forked, 1);
+}
+
+static void watch_fork(void)
+{
+    pthread_atfork(NULL, NULL, in_child);
+}
+
+size_t lw_parallel_threads(size_t wanted)
+{
+    pthread_once(&once, watch_fork);
+    if (atomic_load_explicit(&forked, memory_order_relaxed) || omp_in_parallel())
+        return 1;
+    size_t most = (size_t)lw_max(1, (size_t)omp_get_max_threads());
+    return lw_min(wanted ? wanted : most, LW_MOST_THREADS);
+}
+
+struct pool_call {
+    lw_task task;
+    void *argument;
+    size_t count;
+};
+
+static void pool_task(void *argument, size_t index)
+{
+    const struct pool_call *call = argument;
+    call->task(call->argument, index, call->count);
+}
+
+void lw_parallel_run(size_t count, lw_parallel parallel, void *pool, lw_task task, void *argument)
+{
+    if (count <= 1) {
+        task(argument, 0, 1);
+        return;
+    }
+    if (parallel) {
+        struct pool_call call = {task, argument, count};
+        parallel(pool, count, pool_task, &call);
+        return;
+    }
+#pragma omp parallel num_threads((int)count)
+    task(argument, (size_t)omp_get_thread_num(), (size_t)omp_get_num_threads());
+}
+
+/* About 20 microseconds: longer than the threads of an idle machine ever differ in one step. */
+#define SPINS 2000
+
+void lw_barrier_wait(struct lw_barrier *barrier, size_t count)
+{
+    if (count <= 1)
+        return;
+    size_t round = atomic_load_explicit(&barrier->round, memory_order_relaxed);
+    if (atomic_fetch_add_explicit(&barrier->arrived, 1, memory_order_acq_rel) + 1 == count) {
+        atomic_store_explicit(&barrier->arrived, 0, memory_order_relaxed);
+        atomic_store_explicit(&barrier->round, round + 1, memory_order_release);
+        return;
+    }
+    for (size_t spins = 0; atomic_load_explicit(&barrier->round, memory_order_acquire) == round; spins++) {
+        if (spins < SPINS)
+            RELAX();
+        else
+            sched_yield();
+    }
+}

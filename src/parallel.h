@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Threads: one parallel region for a whole call, and the barrier inside it. */
+#ifndef LW_PARALLEL_H
+#define LW_PARALLEL_H
+
+#include <stdatomic.h>
+
+#include "core.h"
+
+#define LW_MOST_THREADS 256
+
+/* Threads that a call may use now: 1 inside somebody's parallel region and in a forked child, else at most `wanted`
+ * (0: as many as OpenMP would take). */
+size_t lw_parallel_threads(size_t wanted);
+
+/* Runs task(argument, i, n) for i = 0 to n-1 at the same time and returns when all have ended; n is `count`, or less
+ * when the threads cannot be had. `parallel` and `pool` are the caller's own pool; NULL: OpenMP. */
+typedef void (*lw_task)(void *argument, size_t index, size_t count);
+void lw_parallel_run(size_t count, lw_parallel parallel, void *pool, lw_task task, void *argument);
+
+/* All `count` threads wait for each other: spins for a while, then yields, so that a busy machine slows a run down in
+ * proportion and no more. One line of cache each, because everybody writes them. */
+struct lw_barrier {
+    _Alignas(64) atomic_size_t arrived;
+    _Alignas(64) atomic_size_t round;
+};
+void lw_barrier_wait(struct lw_barrier *barrier, size_t count);
+
+#endif
