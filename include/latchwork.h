@@ -175,7 +175,8 @@ typedef enum lw_function {
 #define LW_COUPLED 4u      /* LSTM: f = 1 - i, three gates */
 #define LW_RESET_BEFORE 8u /* GRU: r is applied to h before the product (ONNX's default), not after it (PyTorch) */
 
-#define LW_SIZE_MAX ((size_t)1 << 24) /* the largest width, layer count and batch that a model may have */
+#define LW_SIZE_MAX ((size_t)1 << 24)   /* the largest width and batch that a model may have */
+#define LW_LAYERS_MAX ((size_t)1 << 16) /* the most layers, all bricks together */
 
 typedef struct lw_brick {
     size_t size;            /* sizeof(lw_brick); LW_BRICK_INIT sets it */

@@ -7,7 +7,7 @@
  * 2^n by the exponent field. Adding 1.5 * 2^23 rounds to the nearest integer n and leaves it in the low bits.
  *
  * Error bounds, over all floats, in ulp of the correctly rounded result: exp 1, sigmoid 2, tanh 1.5.
- * tanh and sigmoid(x) - 1/2 keep the symmetry that they should have: tanh(-x) = -tanh(x) exactly. A NaN stays one.
+ * All are monotone, and tanh(-x) = -tanh(x) exactly. A NaN stays one.
  */
 #define LW_LOG2E 1.44269502f
 #define LW_LN2_HIGH 0.693359375f       /* eleven bits, so that n * LW_LN2_HIGH is exact */
@@ -42,29 +42,33 @@ LW_INLINE lw_vec v_exp(lw_vec x)
     return v_mul(scaled, v_pow2(rest));
 }
 
-/* With y = e^-|x|: 1 / (1 + y), or y / (1 + y) for a negative x, so that both tails keep their relative accuracy.
- * y goes below the normal range: 2^n is built 64 binades higher and brought down by an exact product. */
+/* 1 / (1 + e^-x). Every operation is monotone, so the result is. The sum and its 1 are made 64 binades lower, and the
+ * division brings them back: below -88, where e^-x leaves the range of a float, the result still comes out right. */
 LW_INLINE lw_vec v_sigmoid(lw_vec x)
 {
-    lw_vec z = v_max(v_set(-104.0f), v_nabs(x)), t, p;
+    lw_vec z = v_min(v_set(104.0f), v_max(v_set(-30.0f), v_neg(x))), t, p;
     v_exp_parts(z, &t, &p);
-    lw_vec s = v_mul(v_pow2(v_add(t, v_set(64.0f))), v_set(0x1p-64f));
-    lw_vec below = v_fma(s, p, s);
-    lw_vec denominator = v_fma(s, p, v_add(v_set(1.0f), s));
-    lw_vec numerator = v_select(v_less(x, v_set(0.0f)), below, v_set(1.0f));
-    return v_div(numerator, denominator);
+    lw_vec s = v_pow2(v_sub(t, v_set(64.0f))), one = v_set(0x1p-64f);
+    lw_vec sum = v_add(v_fma(s, p, v_min(s, one)), v_max(s, one)); /* the smaller one first: less is rounded off */
+    return v_div(one, sum);
 }
 
-/* (1 - y) / (1 + y) with y = e^-2|x|, each side rounded once; then the sign of x. */
+/* Below LW_TANH_SMALL an odd polynomial, x + x^3 P(x^2) with a relative error below 2^-28; above it 1 - 2 / (1 + e^2x),
+ * where the quotient is less than a half, so that its roundings count for little; then the sign of x. */
+#define LW_TANH_SMALL 0.6f
 LW_INLINE lw_vec v_tanh(lw_vec x)
 {
-    lw_vec a = v_abs(x);
-    lw_vec z = v_max(v_set(-20.0f), v_mul(a, v_set(-2.0f))), t, p;
-    v_exp_parts(z, &t, &p);
+    lw_vec a = v_abs(x), square = v_mul(x, x), t, p;
+    v_exp_parts(v_min(v_set(20.0f), v_add(a, a)), &t, &p);
     lw_vec s = v_pow2(t);
-    lw_vec numerator = v_fma(v_neg(s), p, v_sub(v_set(1.0f), s));
-    lw_vec denominator = v_fma(s, p, v_add(v_set(1.0f), s));
-    return v_copysign(v_div(numerator, denominator), x);
+    lw_vec large = v_sub(v_set(1.0f), v_div(v_set(2.0f), v_fma(s, p, v_add(s, v_set(1.0f)))));
+    lw_vec poly = v_set(-0.0059008915f);
+    poly = v_fma(poly, square, v_set(0.0208009239f));
+    poly = v_fma(poly, square, v_set(-0.0537852906f));
+    poly = v_fma(poly, square, v_set(0.133319408f));
+    poly = v_fma(poly, square, v_set(-0.333332986f));
+    lw_vec small = v_fma(v_mul(a, square), poly, a);
+    return v_copysign(v_select(v_less(a, v_set(LW_TANH_SMALL)), small, large), x);
 }
 
 /* max(x, 0); a NaN stays one. */

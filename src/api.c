@@ -196,7 +196,10 @@ static lw_status check_strides(const char *what, size_t steps, size_t batch, siz
         if (!lw_mul(batch, width, step_stride))
             return lw_fail(LW_ERR_SHAPE, "%s: %zu rows of %zu floats overflow", what, batch, width);
     }
-    size_t rows = batch ? batch - 1 : 0, last = steps ? steps - 1 : 0, row_extent, step_extent, bytes;
+    *floats = 0;
+    if (steps == 0 || batch == 0)
+        return LW_OK;
+    size_t rows = batch - 1, last = steps - 1, row_extent, step_extent, bytes;
     if (!lw_mul(rows, *row_stride, &row_extent) || !lw_mul(last, *step_stride, &step_extent) ||
         !lw_add(row_extent, step_extent, floats) || !lw_add(*floats, width, floats) ||
         !lw_mul(*floats, sizeof(float), &bytes))
@@ -207,8 +210,6 @@ static lw_status check_strides(const char *what, size_t steps, size_t batch, siz
     if (!time_first && !batch_first)
         return lw_fail(LW_ERR_SHAPE, "%s: strides of %zu (step) and %zu (row) make rows of %zu floats overlap", what,
                        *step_stride, *row_stride, width);
-    if (steps == 0 || batch == 0)
-        *floats = 0;
     return LW_OK;
 }
 
@@ -218,9 +219,15 @@ static bool overlap(const float *a, size_t a_floats, const float *b, size_t b_fl
     return a_floats && b_floats && a0 < b0 + b_floats * sizeof(float) && b0 < a0 + a_floats * sizeof(float);
 }
 
-static lw_status check_probe(const lw_model *model, const lw_io *io, size_t index, const lw_probe *probe,
-                             size_t input_floats, size_t output_floats)
+static size_t probe_floats(const lw_model *model, const lw_io *io, const lw_probe *probe)
 {
+    return io->steps * io->batch * model->levels[probe->layer].cell->signal_count * probe->unit_count;
+}
+
+static lw_status check_probe(const lw_model *model, const lw_io *io, size_t index, size_t input_floats,
+                             size_t output_floats)
+{
+    const lw_probe *probe = &io->probes[index];
     if (probe->size != sizeof(lw_probe))
         return lw_fail(LW_ERR_ARGUMENT, "probe %zu: size is %zu, expected %zu", index, probe->size, sizeof(lw_probe));
     if (probe->layer >= model->level_count || !model->levels[probe->layer].cell->signal_count)
@@ -245,6 +252,9 @@ static lw_status check_probe(const lw_model *model, const lw_io *io, size_t inde
     if (overlap(probe->values, need, io->input, input_floats) ||
         (io->output && overlap(probe->values, need, io->output, output_floats)))
         return lw_fail(LW_ERR_ARGUMENT, "probe %zu: its values overlap the input or the output", index);
+    for (size_t i = 0; i < index; i++)
+        if (overlap(probe->values, need, io->probes[i].values, probe_floats(model, io, &io->probes[i])))
+            return lw_fail(LW_ERR_ARGUMENT, "probe %zu: its values overlap those of probe %zu", index, i);
     return LW_OK;
 }
 
@@ -277,7 +287,7 @@ static lw_status check_io(const lw_model *model, lw_io *io)
     if (io->probe_count && !io->probes)
         return lw_fail(LW_ERR_ARGUMENT, "probes is NULL, but probe_count is %zu", io->probe_count);
     for (size_t i = 0; i < io->probe_count && !status; i++)
-        status = check_probe(model, io, i, &io->probes[i], input_floats, output_floats);
+        status = check_probe(model, io, i, input_floats, output_floats);
     return status;
 }
 

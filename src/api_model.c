@@ -91,7 +91,7 @@ lw_status lw_model_create(const lw_brick *bricks, size_t count, const lw_model_o
         CHECK_STRUCT(options, lw_model_options);
     if (count < 1 || count > LW_SIZE_MAX)
         return lw_fail(LW_ERR_ARGUMENT, "a model of %zu bricks, expected 1 to %zu", count, LW_SIZE_MAX);
-    lw_isa isa = options && options->isa >= 0 ? (lw_isa)options->isa : lw_dispatch_current();
+    lw_isa isa = options && options->isa != -1 ? (lw_isa)options->isa : lw_dispatch_current();
     lw_status status = check_isa(isa);
     return status ? status : lw_model_build(bricks, count, isa, model);
 }

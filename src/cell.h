@@ -59,8 +59,10 @@ static inline bool lw_level_reverse(const struct lw_level *level, size_t d)
 /* The index of a direction in the level; false if the level does not run in it. */
 static inline bool lw_level_direction(const struct lw_level *level, lw_direction direction, size_t *d)
 {
+    if (direction != LW_FORWARD && direction != LW_REVERSE)
+        return false;
     for (*d = 0; *d < level->directions; ++*d)
-        if ((direction == LW_REVERSE) == lw_level_reverse(level, *d) && direction != LW_BIDIRECTIONAL)
+        if ((direction == LW_REVERSE) == lw_level_reverse(level, *d))
             return true;
     return false;
 }

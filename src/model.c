@@ -169,12 +169,49 @@ static lw_status name_brick(lw_model *model, size_t index, const char *given)
     return model->bricks[index].name ? LW_OK : lw_fail_memory(strlen(given) + 1);
 }
 
+static struct lw_level make_level(const lw_brick *brick, size_t brick_index, size_t l, size_t input)
+{
+    return (struct lw_level){.cell = cell_of(brick->kind),
+                             .brick = brick,
+                             .brick_index = brick_index,
+                             .level = l,
+                             .input = input,
+                             .hidden = brick->hidden,
+                             .output = brick->projection ? brick->projection : brick->hidden,
+                             .directions = brick->direction == LW_BIDIRECTIONAL ? 2 : 1};
+}
+
+/* Refuses a model that no machine could hold before anything is allocated for it. */
+static lw_status check_total(const lw_model *model)
+{
+    size_t levels = 0, floats = 0, bytes;
+    for (size_t i = 0; i < model->brick_count; i++) {
+        const lw_brick *brick = &model->bricks[i];
+        struct lw_level first = make_level(brick, i, 0, brick->input);
+        struct lw_level other = make_level(brick, i, 1, lw_level_width(&first));
+        bool fits = lw_add(levels, brick->layers, &levels);
+        for (int k = 0; k < 2; k++) {
+            struct lw_tensor_spec specs[LW_ROLES];
+            const struct lw_level *level = k ? &other : &first;
+            size_t count = 0, n = level->cell->tensors(level, specs);
+            for (size_t t = 0; t < n; t++)
+                count += specs[t].shape[0] * specs[t].shape[1];
+            fits = fits && lw_mul(count, level->directions * (k ? brick->layers - 1 : 1), &count) &&
+                   lw_add(floats, count, &floats);
+        }
+        if (!fits || !lw_mul(floats, sizeof(float), &bytes))
+            return lw_fail(LW_ERR_SHAPE, "the size of the model's weights overflows");
+    }
+    if (levels > LW_LAYERS_MAX)
+        return lw_fail(LW_ERR_ARGUMENT, "the model has %zu layers, expected at most %zu", levels, LW_LAYERS_MAX);
+    return LW_OK;
+}
+
 static lw_status add_levels(lw_model *model)
 {
     size_t count = 0;
     for (size_t i = 0; i < model->brick_count; i++)
-        if (!lw_add(count, model->bricks[i].layers, &count))
-            return lw_fail(LW_ERR_SHAPE, "the number of layers overflows");
+        count += model->bricks[i].layers;
     model->levels = lw_alloc_array(count, sizeof *model->levels);
     if (!model->levels)
         return lw_fail_memory(count * sizeof *model->levels);
@@ -185,14 +222,7 @@ static lw_status add_levels(lw_model *model)
         const lw_brick *brick = &model->bricks[i];
         for (size_t l = 0; l < brick->layers; l++) {
             struct lw_level *level = &model->levels[model->level_count];
-            level->cell = cell_of(brick->kind);
-            level->brick = brick;
-            level->brick_index = i;
-            level->level = l;
-            level->input = width;
-            level->hidden = brick->hidden;
-            level->output = brick->projection ? brick->projection : brick->hidden;
-            level->directions = brick->direction == LW_BIDIRECTIONAL ? 2 : 1;
+            *level = make_level(brick, i, l, width);
             width = lw_level_width(level);
             if (level->cell->recurrent) {
                 level->h_width = lw_round_up(level->output, LW_PAD);
@@ -296,6 +326,8 @@ lw_status lw_model_build(const lw_brick *bricks, size_t count, lw_isa isa, lw_mo
         if (!status)
             status = name_brick(model, i, given->name);
     }
+    if (!status)
+        status = check_total(model);
     if (!status)
         status = add_levels(model);
     if (!status)

@@ -10,15 +10,10 @@ static bool matches(const lw_probe *probe, const struct lw_level *level, size_t 
     return probe->layer == level_index && (probe->direction == LW_REVERSE) == lw_level_reverse(level, direction);
 }
 
-static const lw_probe *probe_at(const lw_io *io, size_t i)
-{
-    return (const lw_probe *)((const char *)io->probes + i * io->probes->size);
-}
-
 bool lw_probe_wants(const lw_io *io, const struct lw_level *level, size_t level_index, size_t direction)
 {
     for (size_t i = 0; i < io->probe_count; i++)
-        if (matches(probe_at(io, i), level, level_index, direction))
+        if (matches(&io->probes[i], level, level_index, direction))
             return true;
     return false;
 }
@@ -26,7 +21,7 @@ bool lw_probe_wants(const lw_io *io, const struct lw_level *level, size_t level_
 void lw_probe_clear(const lw_model *model, const lw_io *io)
 {
     for (size_t i = 0; i < io->probe_count; i++) {
-        const lw_probe *probe = probe_at(io, i);
+        const lw_probe *probe = &io->probes[i];
         size_t signals = model->levels[probe->layer].cell->signal_count;
         memset(probe->values, 0, io->steps * io->batch * signals * probe->unit_count * sizeof(float));
     }
@@ -38,7 +33,7 @@ void lw_probe_record(const lw_model *model, const lw_io *io, size_t level_index,
     const struct lw_level *level = &model->levels[level_index];
     const struct lw_cell *cell = level->cell;
     for (size_t i = 0; i < io->probe_count; i++) {
-        const lw_probe *probe = probe_at(io, i);
+        const lw_probe *probe = &io->probes[i];
         if (!matches(probe, level, level_index, direction))
             continue;
         for (size_t row = 0; row < step->rows; row++) {

@@ -30,6 +30,8 @@ static const word directions[] = {
     {"bidirectional", LW_BIDIRECTIONAL},
     {0},
 };
+static const word cell_functions[] = {{"tanh", LW_TANH}, {"relu", LW_RELU}, {0}};
+static const word activations[] = {{"relu", LW_RELU}, {"tanh", LW_TANH}, {"sigmoid", LW_SIGMOID}, {0}};
 static const word functions[] = {
     {"linear", LW_LINEAR}, {"relu", LW_RELU}, {"tanh", LW_TANH}, {"sigmoid", LW_SIGMOID}, {0},
 };
@@ -57,8 +59,9 @@ static const key keys[] = {
     {"layers", RECURRENT, SIZE, FIELD(layers), 0, NULL, false, 1},
     {"direction", RECURRENT, WORD, FIELD(direction), 0, directions, false, 0},
     {"bias", RECURRENT | IS(LW_DENSE), NO_OPTION, 0, LW_NO_BIAS, NULL, false, 0},
-    {"function", IS(LW_RNN) | IS(LW_DENSE), WORD, FIELD(function), 0, functions, false, 0},
-    {"function", IS(LW_ACTIVATION), WORD, FIELD(function), 0, functions, true, 0},
+    {"function", IS(LW_RNN), WORD, FIELD(function), 0, cell_functions, false, 0},
+    {"function", IS(LW_DENSE), WORD, FIELD(function), 0, functions, false, 0},
+    {"function", IS(LW_ACTIVATION), WORD, FIELD(function), 0, activations, true, 0},
     {"reset", IS(LW_GRU), OPTION_WORD, 0, LW_RESET_BEFORE, resets, false, 0},
     {"peepholes", IS(LW_LSTM), OPTION, 0, LW_PEEPHOLES, NULL, false, 0},
     {"coupled", IS(LW_LSTM), OPTION, 0, LW_COUPLED, NULL, false, 0},
@@ -110,7 +113,7 @@ static lw_quote show(const json_t *value)
     else if (json_is_integer(value))
         snprintf(text, sizeof text, "%jd", (intmax_t)json_integer_value(value));
     else if (json_is_real(value))
-        snprintf(text, sizeof text, "%g", json_real_value(value));
+        snprintf(text, sizeof text, "the real number %g", json_real_value(value));
     else
         strcpy(text, json_is_boolean(value) ? (json_is_true(value) ? "true" : "false")
                      : json_is_null(value)  ? "null"
@@ -321,10 +324,11 @@ lw_status lw_architecture_print(const lw_model *model, char **text)
     for (size_t i = 0; !status && i < count; i++) {
         lw_brick brick = {.size = sizeof brick};
         status = lw_model_brick(model, i, &brick);
+        if (!status && !lw_is_utf8(brick.name))
+            status = lw_fail(LW_ERR_UNSUPPORTED, "brick %zu, \"%s\": its name is not text in UTF-8, as a file needs it",
+                             i, lw_quoted(brick.name).text);
         if (!status && !write_brick(&brick, bricks))
-            status = lw_fail(LW_ERR_UNSUPPORTED,
-                             "brick %zu, \"%s\", cannot be written: its name is not UTF-8, or memory ran out", i,
-                             lw_quoted(brick.name).text);
+            status = lw_fail_memory(count);
     }
     json_t *document = status ? NULL : json_pack("{s:i, s:O}", "version", VERSION, "bricks", bricks);
     *text = document ? json_dumps(document, JSON_COMPACT) : NULL;

@@ -19,6 +19,7 @@ typedef struct lw_quote {
     char text[84];
 } lw_quote;
 lw_quote lw_quoted(const char *text);
+bool lw_is_utf8(const char *text);
 /* "(12, 4)" */
 lw_quote lw_shape_text(size_t rank, const size_t *shape);
 /* The tail of a path, which is its telling part. */

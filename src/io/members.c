@@ -126,7 +126,8 @@ lw_status lw_json_parse(const char *source, const char *what, lw_span span, json
     *value = json_loadb(span.text, span.length, JSON_DECODE_ANY | JSON_REJECT_DUPLICATES, &error);
     if (*value)
         return LW_OK;
-    if (json_error_code(&error) == json_error_out_of_memory) {
+    /* jansson leaves the text empty where an allocation inside it failed. */
+    if (json_error_code(&error) == json_error_out_of_memory || !error.text[0]) {
         lw_fail_memory(span.length);
         return lw_fail_in(source, LW_ERR_MEMORY);
     }

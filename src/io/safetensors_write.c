@@ -23,6 +23,8 @@ static lw_status check_tensor(const lw_tensor *tensor, size_t index, const lw_ty
     lw_quote name = lw_quoted(tensor->name);
     if (strcmp(tensor->name, "__metadata__") == 0)
         return lw_fail(LW_ERR_ARGUMENT, "tensor %zu: the name __metadata__ is reserved by the format", index);
+    if (!lw_is_utf8(tensor->name))
+        return lw_fail(LW_ERR_ARGUMENT, "tensor %zu, \"%s\": its name is not text in UTF-8", index, name.text);
     *type = lw_type_find(tensor->type);
     if (!*type)
         return lw_fail(LW_ERR_ARGUMENT, "tensor \"%s\": its type is \"%s\"; one of %s is expected", name.text,
@@ -40,16 +42,14 @@ static lw_status check_tensor(const lw_tensor *tensor, size_t index, const lw_ty
     return LW_OK;
 }
 
-/* Adds a member; the object takes `value` over. jansson refuses a key that is no UTF-8. */
+/* Adds a member; the object takes `value` over, which is NULL where memory ran out. */
 static lw_status add_member(json_t *object, const char *what, const char *key, json_t *value)
 {
     if (json_object_get(object, key)) {
         json_decref(value);
         return lw_fail(LW_ERR_ARGUMENT, "%s \"%s\" is there twice", what, lw_quoted(key).text);
     }
-    if (!value || json_object_set_new(object, key, value) != 0)
-        return lw_fail(LW_ERR_ARGUMENT, "%s \"%s\" is not text in UTF-8, or memory ran out", what, lw_quoted(key).text);
-    return LW_OK;
+    return json_object_set_new(object, key, value) == 0 ? LW_OK : lw_fail_memory(strlen(key));
 }
 
 static lw_status add_metadata(json_t *header, const char *const (*metadata)[2], size_t count)
@@ -61,8 +61,11 @@ static lw_status add_metadata(json_t *header, const char *const (*metadata)[2], 
     for (size_t i = 0; !status && i < count; i++) {
         if (!metadata[i][0] || !metadata[i][1])
             status = lw_fail(LW_ERR_ARGUMENT, "metadata %zu: its %s is NULL", i, metadata[i][0] ? "value" : "key");
+        else if (!lw_is_utf8(metadata[i][0]) || !lw_is_utf8(metadata[i][1]))
+            status = lw_fail(LW_ERR_ARGUMENT, "metadata \"%s\": its key or value is not text in UTF-8",
+                             lw_quoted(metadata[i][0]).text);
         else
-            status = add_member(pairs, "the metadata key or value of", metadata[i][0], json_string(metadata[i][1]));
+            status = add_member(pairs, "the metadata key", metadata[i][0], json_string(metadata[i][1]));
     }
     if (status) {
         json_decref(pairs);

@@ -115,10 +115,11 @@ static lw_status survey_names(const lw_tensors *tensors, survey *s)
                        "%s: holds several recurrent modules, with the prefixes %s; one module in a file is expected",
                        s->source, s->prefixes);
     if (s->cell && s->layered)
-        return lw_fail(LW_ERR_UNSUPPORTED,
-                       "%s: %s holds tensors of a cell (weight_ih) beside those of layers (weight_ih_l0); one of the "
-                       "two is expected",
-                       s->source, s->prefixes);
+        return lw_fail(
+            LW_ERR_UNSUPPORTED,
+            "%s: under the prefix %s stand tensors of a cell (weight_ih) and of layers (weight_ih_l0); one of "
+            "the two is expected",
+            s->source, s->prefixes);
     return LW_OK;
 }
 
@@ -200,8 +201,8 @@ static lw_status read_shapes(const lw_tensors *tensors, const survey *s, lw_bric
     brick->kind = gates == 4 ? LW_LSTM : gates == 3 ? LW_GRU : LW_RNN;
     if ((gates != 1 && gates != 3 && gates != 4) || (s->projection && gates != 4))
         return lw_fail(LW_ERR_FORMAT,
-                       "%s: tensor \"%s\" has the shape %s, which is no whole number of gates of %zu hidden units: 4 "
-                       "(LSTM)%s are expected",
+                       "%s: tensor \"%s\" has the shape %s; for %zu hidden units 4 (LSTM)%s times as many rows are "
+                       "expected",
                        s->source, lw_quoted(hh.name).text, lw_shape_text(2, hh.shape).text, hidden,
                        s->projection ? "" : ", 3 (GRU) or 1 (RNN)");
     brick->input = ih.shape[1];

@@ -33,6 +33,26 @@ lw_quote lw_quoted(const char *text)
     return quote;
 }
 
+bool lw_is_utf8(const char *text)
+{
+    static const uint32_t smallest[] = {0, 0x80, 0x800, 0x10000};
+    for (const unsigned char *next = (const unsigned char *)text; *next;) {
+        unsigned char first = *next++;
+        size_t more = first < 0x80 ? 0 : first < 0xc0 ? 4 : first < 0xe0 ? 1 : first < 0xf0 ? 2 : first < 0xf8 ? 3 : 4;
+        if (more == 4)
+            return false;
+        uint32_t point = more ? first & (0x3fu >> more) : first;
+        for (size_t i = 0; i < more; i++, next++) {
+            if ((*next & 0xc0) != 0x80)
+                return false;
+            point = point << 6 | (*next & 0x3f);
+        }
+        if (point < smallest[more] || point > 0x10ffff || (point >= 0xd800 && point < 0xe000))
+            return false;
+    }
+    return true;
+}
+
 lw_quote lw_shape_text(size_t rank, const size_t *shape)
 {
     char text[LW_RANK_MAX * 24];
