@@ -222,7 +222,8 @@ LW_API lw_status lw_model_load(const char *path, const lw_model_options *options
 LW_API lw_status lw_model_from_tensors(const lw_tensors *tensors, const lw_model_options *options,
                                        lw_model **model);
 /* Writes the model with its architecture: to a new file beside `path`, which then takes its place in one
- * atomic step. On failure the old file is whole. */
+ * atomic step. On failure the old file is whole; if only the folder's last sync failed, the new one is, and the
+ * sentence says so. */
 LW_API lw_status lw_model_save(const lw_model *model, const char *path);
 /* Gives up the caller's reference (states and contexts hold their own, so the order does not matter).
  * NULL is allowed. */
@@ -413,6 +414,7 @@ typedef struct lw_tensor {
     size_t shape[8];
     size_t count;         /* product of the shape; 1 for rank 0 */
 } lw_tensor;
+#define LW_TENSOR_INIT {.size = sizeof(lw_tensor)}
 
 LW_API lw_status lw_tensors_open(const char *path, lw_tensors **tensors);
 LW_API lw_status lw_tensors_parse(const void *bytes, size_t count, lw_tensors **tensors); /* copies them */
@@ -420,7 +422,8 @@ LW_API void lw_tensors_close(lw_tensors *tensors);
 LW_API size_t lw_tensors_count(const lw_tensors *tensors);
 LW_API lw_status lw_tensors_get(const lw_tensors *tensors, size_t index, lw_tensor *tensor);
 LW_API lw_status lw_tensors_find(const lw_tensors *tensors, const char *name, lw_tensor *tensor);
-/* Copies a tensor of a floating-point type as f32. `count` must be the tensor's. */
+/* Copies a tensor of a floating-point type (F64, F32, F16, BF16, F8_E5M2, F8_E4M3) as f32. What lies beyond the range of
+ * f32 becomes an infinity. `count` must be the tensor's. */
 LW_API lw_status lw_tensors_read(const lw_tensors *tensors, size_t index, float *values, size_t count);
 /* Value of a key of the file's metadata, or NULL. Lives with the file. */
 LW_API const char *lw_tensors_metadata(const lw_tensors *tensors, const char *key);

@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: Apache-2.0
+#
+# The few commands that a person needs; Meson and Ninja do the work. Each target makes the machine ready first
+# (tools/setup), which takes no time when there is nothing to do.
+#
+#   CC=clang make         another compiler           BUILD=build-asan make    another build directory
+#   MESON_ARGS=-Db_sanitize=address,undefined        more arguments for Meson
+#   ONLY=kernels make test                           the suites whose name holds that word
+
+BUILD ?= build
+ONLY ?=
+BENCH_ARGS ?=
+SETUP = BUILD='$(BUILD)' sh tools/setup
+NINJA = PATH="$(CURDIR)/.venv/bin:$$PATH" ninja -C '$(BUILD)'
+MESON = PATH="$(CURDIR)/.venv/bin:$$PATH" meson
+
+ifneq ($(origin CC),default)
+export CC
+endif
+export MESON_ARGS
+
+.DEFAULT_GOAL := build
+.PHONY: build demo test bench format install clean distclean help
+
+build: ## build the library and the command, as build/latchwork
+	@$(SETUP) build
+	@$(NINJA)
+
+demo: ## find the speech in a recording with a trained LSTM
+	@$(SETUP) demo
+	@$(NINJA)
+	@BUILD='$(BUILD)' sh examples/demo.sh
+
+test: ## build and run all tests and checks
+	@$(SETUP) test
+	@$(NINJA)
+	@BUILD='$(BUILD)' .venv/bin/python tools/run-tests $(ONLY)
+
+bench: ## build and run the benchmarks
+	@$(SETUP) bench
+	@$(NINJA)
+	@$(MESON) test -C '$(BUILD)' --benchmark --verbose --test-args='$(BENCH_ARGS)'
+
+format: ## rewrite the C sources in the style of .clang-format
+	@$(SETUP) test
+	@sh tools/check-format.sh --rewrite
+
+install: build ## install the library, its header and the command (DESTDIR is honoured)
+	@$(MESON) install -C '$(BUILD)' --no-rebuild --quiet
+
+clean: ## remove the build directory
+	@rm -rf '$(BUILD)'
+
+distclean: clean ## remove the Python environment too
+	@rm -rf .venv
+
+help: ## show this list
+	@echo 'make           $(shell sed -n "s/^build:.*## //p" Makefile)'
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1 \2/p' Makefile | while read -r name text; do \
+		[ "$$name" = build ] || printf 'make %-9s %s\n' "$$name" "$$text"; done

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Files in and out: reading one whole, and writing one so that it is there whole or not at all.
+ * Used by the array readers and by every command that writes. Both print their own error sentence and return EXIT_OK or
+ * EXIT_WORK. The path "-" is standard input or output.
+ */
+#ifndef CLI_FILE_H
+#define CLI_FILE_H
+
+#include <stddef.h>
+#include <stdio.h>
+
+/* Reads the file; *bytes is malloc'd and belongs to the caller. */
+int file_read(const char *path, void **bytes, size_t *size);
+
+/* One output. It is written to a new file beside the target, which takes the target's place at the end. Devices and
+ * pipes are written directly. At most one is open at a time. */
+struct output {
+    const char *path; /* as the user named it */
+    char *target;     /* where links lead; NULL: written directly */
+    char *temporary;
+    FILE *stream; /* what to write to */
+};
+
+/* Fails early where a file could not be created at `path`; creates nothing. */
+int output_check(const char *path);
+int output_open(struct output *output, const char *path);
+/* Ends the output: EXIT_OK only when every byte is in its place. */
+int output_commit(struct output *output);
+/* Drops it: the target stays as it was. */
+void output_abandon(struct output *output);
+/* All three for bytes in memory. */
+int output_write(const char *path, const void *bytes, size_t size);
+
+/* From here on SIGINT, SIGTERM and SIGHUP remove the open output, say so and end the program with 128 + signal. */
+void signals_catch(void);
+
+#endif

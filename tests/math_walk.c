@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The walk over all 2^32 floats: every function on every instruction set of this CPU, in as many threads as it is told
+ * to use. Run by hand, since it takes minutes: math_walk [THREADS] [FUNCTION]. Prints the worst error of each and
+ * ends with 1 when a bound is broken.
+ */
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "math_case.h"
+#include "random.h"
+
+#define MAX_THREADS 256
+
+struct part {
+    const math_function *f;
+    const struct lw_kernels *table;
+    uint32_t first, step; /* blocks */
+    double worst;
+    bool good;
+    char why[WHY_SIZE];
+};
+
+static void *walk(void *argument)
+{
+    struct part *p = argument;
+    uint64_t hash = HASH_INIT;
+    p->good = true;
+    for (uint64_t at = (uint64_t)p->first * MATH_BLOCK; at < MATH_FLOATS && p->good;
+         at += (uint64_t)p->step * MATH_BLOCK) {
+        uint64_t left = MATH_FLOATS - at;
+        p->good = math_block_check(p->f, p->table, (uint32_t)at, left < MATH_BLOCK ? (uint32_t)left : MATH_BLOCK,
+                                   &p->worst, &hash, p->why);
+    }
+    return NULL;
+}
+
+static bool walk_all(const math_function *f, const struct lw_kernels *table, size_t threads)
+{
+    static struct part parts[MAX_THREADS];
+    pthread_t ids[MAX_THREADS];
+    for (size_t k = 0; k < threads; k++) {
+        parts[k] = (struct part){.f = f, .table = table, .first = (uint32_t)k, .step = (uint32_t)threads};
+        if (pthread_create(&ids[k], NULL, walk, &parts[k])) {
+            fprintf(stderr, "thread %zu of %zu could not be created\n", k, threads);
+            exit(2);
+        }
+    }
+    bool good = true;
+    double worst = 0;
+    for (size_t k = 0; k < threads; k++) {
+        pthread_join(ids[k], NULL);
+        worst = parts[k].worst > worst ? parts[k].worst : worst;
+        if (!parts[k].good)
+            fprintf(stderr, "%s\n", parts[k].why);
+        good = good && parts[k].good;
+    }
+    printf("%-8s %-8s worst %.4f ulp of %.1f over %u floats: %s\n", table->name, f->name, worst, f->ulp, MATH_FLOATS,
+           good ? "ok" : "not ok");
+    fflush(stdout);
+    return good && math_special_check(f, table, parts[0].why);
+}
+
+int main(int argc, char **argv)
+{
+    size_t threads = argc > 1 ? strtoul(argv[1], NULL, 10) : 1;
+    if (threads < 1 || threads > MAX_THREADS) {
+        fprintf(stderr, "usage: math_walk [THREADS, 1 to %d] [FUNCTION]\n", MAX_THREADS);
+        return 2;
+    }
+    const struct lw_kernels *tables[MAX_TABLES];
+    size_t count = kernel_tables(tables);
+    bool good = true;
+    for (size_t f = 0; f < MATH_FUNCTION_COUNT; f++)
+        for (size_t t = 0; t < count; t++)
+            if (argc < 3 || strcmp(argv[2], math_functions[f].name) == 0)
+                good = walk_all(&math_functions[f], tables[t], threads) && good;
+    return good ? 0 : 1;
+}

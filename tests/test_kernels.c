@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Every kernel on every instruction set of this CPU: sizes, offsets, guard pages, canaries, unwritten outputs, the
+ * double-precision reference, and the same bits as the scalar kernels. The cases are those of cases.h.
+ */
+#include <signal.h>
+
+#include "cases.h"
+#include "every_table.h"
+
+ParameterizedTestParameters(kernels, cells)
+{
+    return every_table(VARIANT_COUNT);
+}
+
+ParameterizedTest(struct parameter *p, kernels, cells)
+{
+    kernel_case c;
+    char why[WHY_SIZE];
+    size_t number = 0;
+    for (; kernel_case_number(&kernel_variants[p->kind], number, &c); number++)
+        cr_assert(kernel_case_check(&c, table_of(p), NULL, why), "%s", why);
+    cr_assert_gt(number, 12 * SIZE_SWEEP);
+}
+
+ParameterizedTestParameters(kernels, matrices)
+{
+    return every_table(1);
+}
+
+ParameterizedTest(struct parameter *p, kernels, matrices)
+{
+    matrix_case c;
+    char why[WHY_SIZE];
+    size_t number = 0;
+    for (; matrix_case_number(number, &c); number++)
+        cr_assert(matrix_case_check(&c, table_of(p), NULL, why), "%s", why);
+    cr_assert_gt(number, 5 * 7 * SIZE_SWEEP);
+}
+
+/* The guards themselves: they must see what they are there for, or all of the above says nothing. */
+Test(guards, canaries_and_unwritten)
+{
+    for (size_t offset = 1; offset < OFFSETS; offset++)
+        for (int side = GUARD_BEFORE; side <= GUARD_AFTER; side++) {
+            guard g = guard_create(7, (guard_side)side, offset);
+            cr_assert(guard_intact(&g));
+            cr_assert_eq(guard_unwritten(&g), 7);
+            g.data[3] = 1;
+            cr_assert_eq(guard_unwritten(&g), 6);
+            cr_assert(guard_intact(&g));
+            g.data[side == GUARD_BEFORE ? -1 : 7] = 0;
+            cr_assert(!guard_intact(&g));
+            guard_clear(&g);
+            g.data[side == GUARD_BEFORE ? 7 : -1] = 0;
+            cr_assert(!guard_intact(&g));
+            guard_destroy(&g);
+        }
+}
+
+Test(guards, after, .signal = SIGSEGV)
+{
+    guard g = guard_create(5, GUARD_AFTER, 0);
+    volatile float *data = g.data;
+    data[5] = 0;
+}
+
+Test(guards, before, .signal = SIGSEGV)
+{
+    guard g = guard_create(5, GUARD_BEFORE, 0);
+    volatile float *data = g.data;
+    (void)data[-1];
+}
+
+Test(guards, read_only, .signal = SIGSEGV)
+{
+    guard g = guard_create(5, GUARD_BEFORE, 0);
+    guard_read_only(&g);
+    volatile float *data = g.data;
+    data[0] = 0;
+}
