@@ -122,12 +122,12 @@ LW_API lw_status lw_isa_set(lw_isa isa);
 /* What the machine can do. `size` is set by the caller to sizeof(lw_machine). Bytes are 0 where unknown. */
 typedef struct lw_machine {
     size_t size;
-    size_t cpus;        /* CPUs that this process may use */
-    size_t l1_bytes;    /* data cache of one core */
-    size_t l2_bytes;    /* second level of one core */
-    size_t l3_bytes;    /* last level, shared */
-    size_t lanes;       /* floats in a vector of the current instruction set */
-    char cpu_name[64];  /* as the CPU names itself; empty where it does not */
+    size_t cpus;       /* CPUs that this process may use */
+    size_t l1_bytes;   /* data cache of one core */
+    size_t l2_bytes;   /* second level of one core */
+    size_t l3_bytes;   /* last level, shared */
+    size_t lanes;      /* floats in a vector of the current instruction set */
+    char cpu_name[64]; /* as the CPU names itself; empty where it does not */
 } lw_machine;
 LW_API lw_status lw_machine_query(lw_machine *machine);
 
@@ -179,7 +179,7 @@ typedef enum lw_function {
 #define LW_LAYERS_MAX ((size_t)1 << 16) /* the most layers, all bricks together */
 
 typedef struct lw_brick {
-    size_t size;            /* sizeof(lw_brick); LW_BRICK_INIT sets it */
+    size_t size; /* sizeof(lw_brick); LW_BRICK_INIT sets it */
     lw_kind kind;
     const char *name;       /* of its parameters; NULL: kind and position, "lstm0". At most 63 characters, no dot */
     size_t input;           /* I; 0: the width of the brick before (the first brick must say it) */
@@ -193,7 +193,10 @@ typedef struct lw_brick {
     float gate_clip;        /* recurrent: the argument of every gate's activation is clipped; 0: off */
     float forget_bias;      /* LSTM: what lw_model_initialise puts into the forget gate's bias */
 } lw_brick;
-#define LW_BRICK_INIT(kind_) {.size = sizeof(lw_brick), .kind = (kind_), .layers = 1}
+#define LW_BRICK_INIT(kind_)                                   \
+    {                                                          \
+        .size = sizeof(lw_brick), .kind = (kind_), .layers = 1 \
+    }
 
 typedef struct lw_model lw_model;
 typedef struct lw_context lw_context;
@@ -204,7 +207,10 @@ typedef struct lw_model_options {
     size_t size;
     int isa; /* a lw_isa, or -1: the current one */
 } lw_model_options;
-#define LW_MODEL_OPTIONS_INIT {.size = sizeof(lw_model_options), .isa = -1}
+#define LW_MODEL_OPTIONS_INIT                       \
+    {                                               \
+        .size = sizeof(lw_model_options), .isa = -1 \
+    }
 
 /* Builds a model of `count` bricks with all parameters zero. The bricks are copied. The caller owns *model.
  * LW_ERR_ARGUMENT names the brick and the field that is out of range, LW_ERR_SHAPE two bricks that do not fit.
@@ -219,8 +225,7 @@ LW_API lw_status lw_model_create(const lw_brick *bricks, size_t count, const lw_
  * LW_ERR_FILE, LW_ERR_FORMAT, LW_ERR_UNSUPPORTED. The caller owns *model. */
 LW_API lw_status lw_model_load(const char *path, const lw_model_options *options, lw_model **model);
 /* The same from tensors that are already in memory; they may be closed afterwards. */
-LW_API lw_status lw_model_from_tensors(const lw_tensors *tensors, const lw_model_options *options,
-                                       lw_model **model);
+LW_API lw_status lw_model_from_tensors(const lw_tensors *tensors, const lw_model_options *options, lw_model **model);
 /* Writes the model with its architecture: to a new file beside `path`, which then takes its place in one
  * atomic step. On failure the old file is whole; if only the folder's last sync failed, the new one is, and the
  * sentence says so. */
@@ -247,15 +252,15 @@ LW_API lw_status lw_model_brick(const lw_model *model, size_t index, lw_brick *b
 /* A layer is one level of the stack: a brick of three layers gives three. */
 typedef struct lw_layer {
     size_t size;
-    size_t brick;        /* index of its brick */
+    size_t brick; /* index of its brick */
     lw_kind kind;
     lw_direction direction;
-    size_t input;        /* I */
-    size_t hidden;       /* H */
-    size_t output;       /* width of one direction's output: H, P or O */
-    size_t parameters;   /* numbers in its tensors, all directions */
-    size_t flops;        /* of one step of one row, a multiply-add counted as two, activations as none */
-    size_t signals;      /* what a probe can record: see lw_layer_signal */
+    size_t input;      /* I */
+    size_t hidden;     /* H */
+    size_t output;     /* width of one direction's output: H, P or O */
+    size_t parameters; /* numbers in its tensors, all directions */
+    size_t flops;      /* of one step of one row, a multiply-add counted as two, activations as none */
+    size_t signals;    /* what a probe can record: see lw_layer_signal */
 } lw_layer;
 LW_API size_t lw_model_layer_count(const lw_model *model);
 LW_API lw_status lw_model_layer(const lw_model *model, size_t index, lw_layer *layer);
@@ -265,7 +270,7 @@ typedef struct lw_parameter {
     const char *name; /* lives with the model */
     size_t rank;      /* 1 or 2 */
     size_t shape[2];
-    size_t count;     /* product of the shape */
+    size_t count; /* product of the shape */
 } lw_parameter;
 LW_API size_t lw_model_parameter_count(const lw_model *model);
 LW_API lw_status lw_model_parameter(const lw_model *model, size_t index, lw_parameter *parameter);
@@ -317,13 +322,15 @@ typedef struct lw_context_options {
     lw_parallel parallel; /* NULL: OpenMP */
     void *pool;           /* handed to `parallel` */
 } lw_context_options;
-#define LW_CONTEXT_OPTIONS_INIT {.size = sizeof(lw_context_options)}
+#define LW_CONTEXT_OPTIONS_INIT            \
+    {                                      \
+        .size = sizeof(lw_context_options) \
+    }
 
 /* Threads and workspace for running `model`. A model without reverse layers needs the same workspace for any
  * T and B, all of it allocated here; one with reverse layers keeps what the layers between them hand on, which
  * grows with T and B (lw_context_reserve does that beforehand). `options` may be NULL. The caller owns *context. */
-LW_API lw_status lw_context_create(const lw_model *model, const lw_context_options *options,
-                                   lw_context **context);
+LW_API lw_status lw_context_create(const lw_model *model, const lw_context_options *options, lw_context **context);
 LW_API void lw_context_destroy(lw_context *context);
 /* Bytes of workspace that a run of T steps and B rows needs. 0 for NULL or where the size overflows. */
 LW_API size_t lw_context_workspace_bytes(const lw_context *context, size_t steps, size_t batch);
@@ -348,10 +355,13 @@ typedef struct lw_probe {
     lw_direction direction; /* LW_FORWARD or LW_REVERSE */
     const size_t *units;    /* NULL: the first unit_count units */
     size_t unit_count;
-    float *values;          /* (T, B, signals, unit_count); steps beyond a row's length are zero */
-    size_t capacity;        /* floats that fit into values: at least that product */
+    float *values;   /* (T, B, signals, unit_count); steps beyond a row's length are zero */
+    size_t capacity; /* floats that fit into values: at least that product */
 } lw_probe;
-#define LW_PROBE_INIT {.size = sizeof(lw_probe)}
+#define LW_PROBE_INIT            \
+    {                            \
+        .size = sizeof(lw_probe) \
+    }
 
 typedef struct lw_io {
     size_t size;
@@ -363,12 +373,15 @@ typedef struct lw_io {
     float *output;             /* (T, B, O), or (B, O) for LW_OUTPUT_LAST; NULL: not wanted (the state moves) */
     size_t output_step_stride; /* as above with O; ignored for LW_OUTPUT_LAST */
     size_t output_row_stride;
-    const size_t *lengths;     /* (B), each 0 to T: steps of each row; NULL: all T. Outputs beyond are zero */
+    const size_t *lengths; /* (B), each 0 to T: steps of each row; NULL: all T. Outputs beyond are zero */
     lw_output output_kind;
-    const lw_probe *probes;    /* NULL: none */
+    const lw_probe *probes; /* NULL: none */
     size_t probe_count;
 } lw_io;
-#define LW_IO_INIT {.size = sizeof(lw_io)}
+#define LW_IO_INIT            \
+    {                         \
+        .size = sizeof(lw_io) \
+    }
 
 /* Runs T steps of B rows. The state holds the initial values and receives the final ones (those after each
  * row's last step); NULL: starts from zero and the final values are dropped. Input, output and probes must not
@@ -383,8 +396,7 @@ LW_API lw_status lw_step(lw_context *context, lw_state *state, const float *x, f
 /* One step for `count` streams at once, each with a state of one row: x (count, I), y (count, O), dense. The
  * streams may come and go from call to call; each result has the bits that it would have alone. The states must
  * differ from each other. No allocation, lock or system call for a model without reverse layers. */
-LW_API lw_status lw_step_many(lw_context *context, lw_state *const *states, size_t count, const float *x,
-                              float *y);
+LW_API lw_status lw_step_many(lw_context *context, lw_state *const *states, size_t count, const float *x, float *y);
 
 /* ------------------------------------------------------------------------------------------------------
  * 7. Reading the gates
@@ -406,15 +418,18 @@ LW_API const char *lw_layer_signal(const lw_model *model, size_t layer, size_t i
  * ------------------------------------------------------------------------------------------------------ */
 typedef struct lw_tensor {
     size_t size;
-    const char *name;     /* these three live with the file */
-    const char *type;     /* "F32", "F16", "BF16", "F64", "I64", ... */
-    const void *data;     /* little endian, row-major, at least 1-byte aligned */
+    const char *name; /* these three live with the file */
+    const char *type; /* "F32", "F16", "BF16", "F64", "I64", ... */
+    const void *data; /* little endian, row-major, at least 1-byte aligned */
     size_t bytes;
-    size_t rank;          /* at most 8 */
+    size_t rank; /* at most 8 */
     size_t shape[8];
-    size_t count;         /* product of the shape; 1 for rank 0 */
+    size_t count; /* product of the shape; 1 for rank 0 */
 } lw_tensor;
-#define LW_TENSOR_INIT {.size = sizeof(lw_tensor)}
+#define LW_TENSOR_INIT            \
+    {                             \
+        .size = sizeof(lw_tensor) \
+    }
 
 LW_API lw_status lw_tensors_open(const char *path, lw_tensors **tensors);
 LW_API lw_status lw_tensors_parse(const void *bytes, size_t count, lw_tensors **tensors); /* copies them */

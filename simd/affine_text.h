@@ -4,24 +4,36 @@
  * passes through the two loops here. The order of summation is k rising for each output, whatever the tile.
  */
 
-/* acc[r * V + v] += sum over k of w[k][v] * x[r][k]. V, R constant after inlining; the weights are taken one vector at
- * a time and the broadcasts held, which is what fits the registers. */
+/* acc[r * V + v] += sum over k of w[k][v] * x[r][k]; V and R are constant after inlining. The shorter side of the tile is
+ * held in registers and the longer one taken a vector at a time, which is what fits beside the accumulators. */
 LW_INLINE void chain(lw_vec *acc, const int V, const int R, const float *restrict w, const float *restrict x,
                      size_t x_stride, size_t k)
 {
-    for (size_t i = 0; i < k; i++) {
-        lw_vec b[8];
-        LW_UNROLL
-        for (int r = 0; r < R; r++)
-            b[r] = v_broadcast(x + (size_t)r * x_stride + i);
-        LW_UNROLL
-        for (int v = 0; v < V; v++) {
-            lw_vec a = v_load(w + v * LW_LANES);
+    for (size_t i = 0; i < k; i++, w += V * LW_LANES) {
+        lw_vec held[8];
+        if (V <= R) {
+            LW_UNROLL
+            for (int v = 0; v < V; v++)
+                held[v] = v_load(w + v * LW_LANES);
+            LW_UNROLL
+            for (int r = 0; r < R; r++) {
+                lw_vec b = v_broadcast(x + (size_t)r * x_stride + i);
+                LW_UNROLL
+                for (int v = 0; v < V; v++)
+                    acc[r * V + v] = v_fma(held[v], b, acc[r * V + v]);
+            }
+        } else {
             LW_UNROLL
             for (int r = 0; r < R; r++)
-                acc[r * V + v] = v_fma(a, b[r], acc[r * V + v]);
+                held[r] = v_broadcast(x + (size_t)r * x_stride + i);
+            LW_UNROLL
+            for (int v = 0; v < V; v++) {
+                lw_vec a = v_load(w + v * LW_LANES);
+                LW_UNROLL
+                for (int r = 0; r < R; r++)
+                    acc[r * V + v] = v_fma(a, held[r], acc[r * V + v]);
+            }
         }
-        w += V * LW_LANES;
     }
 }
 
@@ -59,9 +71,9 @@ LW_INLINE void tile(const int V, const int R, const float *w, const float *x, si
         v_store(out + i * LW_LANES, acc[i]);
 }
 
-#define LW_TILE_CASE(R_)                                              \
-    case R_:                                                          \
-        tile(V, R_, w, x, x_stride, k, bias, out, first);             \
+#define LW_TILE_CASE(R_)                                  \
+    case R_:                                              \
+        tile(V, R_, w, x, x_stride, k, bias, out, first); \
         break
 
 /* A tile of `rows` rows, 1 to 8, no more than the instruction set holds for V. */

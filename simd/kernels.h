@@ -45,33 +45,33 @@ static inline size_t lw_matrix_panels(const struct lw_matrix *m)
 struct lw_step {
     size_t rows;
     /* The input part: merged beforehand by `affine` (merged != NULL), or made here from x and `input`. */
-    const float *merged;   /* panels of (merged_rows, V, L); this step's rows start at merged_row */
+    const float *merged; /* panels of (merged_rows, V, L); this step's rows start at merged_row */
     size_t merged_rows;
     size_t merged_row;
-    const float *x;        /* (rows, I) */
+    const float *x; /* (rows, I) */
     size_t x_stride;
     struct lw_matrix input;
     /* The recurrent part. */
-    const float *h;        /* (rows, R), the state before the step */
+    const float *h; /* (rows, R), the state before the step */
     size_t h_stride;
     struct lw_matrix recurrent;
     /* Results. y is never h. */
-    float *y;              /* (rows, H) the state after the step */
+    float *y; /* (rows, H) the state after the step */
     size_t y_stride;
-    float *c;              /* (rows, H) LSTM: read and overwritten. GRU with reset before: r * h */
+    float *c; /* (rows, H) LSTM: read and overwritten. GRU with reset before: r * h */
     size_t c_stride;
-    float *z;              /* (rows, H) GRU with reset before: the update gate, between its two kernels */
+    float *z; /* (rows, H) GRU with reset before: the update gate, between its two kernels */
     size_t z_stride;
     /* Options. */
     const float *peephole; /* LSTM: rows i, f, o of ceil(H / L) * L floats; NULL: none */
     size_t peephole_stride;
-    float cell_clip;       /* 0: off */
-    float gate_clip;       /* 0: off */
+    float cell_clip;                  /* 0: off */
+    float gate_clip;                  /* 0: off */
     enum lw_kernel_function function; /* RNN: LW_K_TANH or LW_K_RELU */
     /* What the gates let through, for probes and for training; NULL: not wanted.
      * LSTM (rows, panels, 5, L): i, f, g, o, c. GRU (rows, panels, 3, L): r, z, n. RNN: nothing. */
     float *gates;
-    size_t gates_stride;   /* floats from row to row */
+    size_t gates_stride; /* floats from row to row */
 };
 
 struct lw_kernels {
@@ -79,8 +79,8 @@ struct lw_kernels {
     size_t lanes; /* L */
 
     /* out, panels of (rows, V, L) = bias + x (rows, K) times the matrix. */
-    void (*affine)(const struct lw_matrix *m, size_t rows, const float *x, size_t x_stride, float *out,
-                   size_t begin, size_t end);
+    void (*affine)(const struct lw_matrix *m, size_t rows, const float *x, size_t x_stride, float *out, size_t begin,
+                   size_t end);
     /* y (rows, C * L) = function(bias + x (rows, K) times a wide matrix); rows of y are y_stride floats apart. */
     void (*dense)(const struct lw_matrix *m, enum lw_kernel_function function, size_t rows, const float *x,
                   size_t x_stride, float *y, size_t y_stride, size_t begin, size_t end);
@@ -91,7 +91,7 @@ struct lw_kernels {
      * second, whose matrices are wide, multiplies c and writes y. */
     void (*gru_reset)(const struct lw_step *s, size_t begin, size_t end);
     void (*gru_candidate)(const struct lw_step *s, size_t begin, size_t end);
-    void (*rnn)(const struct lw_step *s, size_t begin, size_t end);  /* wide matrices */
+    void (*rnn)(const struct lw_step *s, size_t begin, size_t end); /* wide matrices */
 
     /* to[i] = function(from[i]), i < n, exactly n floats; to may be from. LW_K_LINEAR copies. */
     void (*activate)(enum lw_kernel_function function, size_t n, const float *from, float *to);

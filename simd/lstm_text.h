@@ -23,7 +23,8 @@ LW_INLINE void lstm_unit(const int V, const struct lw_step *s, size_t unit, size
     float *cell = s->c + row * s->c_stride + unit * LW_LANES;
     lw_vec c = v_load(cell);
     lw_vec i = lstm_sigmoid(s, a, b, 0, peephole, c);
-    lw_vec f = V == 4 ? lstm_sigmoid(s, a, b, 1, peephole ? peephole + s->peephole_stride : NULL, c) : v_sub(v_set(1.0f), i);
+    lw_vec f = V == 4 ? lstm_sigmoid(s, a, b, 1, peephole ? peephole + s->peephole_stride : NULL, c)
+                      : v_sub(v_set(1.0f), i);
     lw_vec g = v_tanh(gate_argument(s, a, b, V - 2));
     c = v_fma(f, c, v_mul(i, g));
     if (s->cell_clip > 0.0f)

@@ -10,9 +10,9 @@
  * All are monotone, and tanh(-x) = -tanh(x) exactly. A NaN stays one.
  */
 #define LW_LOG2E 1.44269502f
-#define LW_LN2_HIGH 0.693359375f       /* eleven bits, so that n * LW_LN2_HIGH is exact */
-#define LW_LN2_LOW (-2.12194442e-4f)   /* ln(2) - LW_LN2_HIGH */
-#define LW_ROUND 12582912.0f           /* 1.5 * 2^23 */
+#define LW_LN2_HIGH 0.693359375f     /* eleven bits, so that n * LW_LN2_HIGH is exact */
+#define LW_LN2_LOW (-2.12194442e-4f) /* ln(2) - LW_LN2_HIGH */
+#define LW_ROUND 12582912.0f         /* 1.5 * 2^23 */
 
 /* e^z = 2^n (1 + *p), *t = n + LW_ROUND; for |z| below 2^15 or NaN. */
 LW_INLINE void v_exp_parts(lw_vec z, lw_vec *t, lw_vec *p)
@@ -78,18 +78,18 @@ LW_INLINE lw_vec v_relu(lw_vec x)
 }
 
 /* to[i] = function(from[i]), i < n; reads and writes exactly n floats; to may be from. */
-#define LW_ARRAY_KERNEL(name, function)                                   \
-    static void name(size_t n, const float *from, float *to)              \
-    {                                                                     \
-        size_t i = 0;                                                     \
-        for (; i + LW_LANES <= n; i += LW_LANES)                          \
-            v_store(to + i, function(v_load(from + i)));                  \
-        if (i < n) {                                                      \
-            float rest[LW_LANES] = {0};                                   \
-            memcpy(rest, from + i, (n - i) * sizeof(float));              \
-            v_store(rest, function(v_load(rest)));                        \
-            memcpy(to + i, rest, (n - i) * sizeof(float));                \
-        }                                                                 \
+#define LW_ARRAY_KERNEL(name, function)                      \
+    static void name(size_t n, const float *from, float *to) \
+    {                                                        \
+        size_t i = 0;                                        \
+        for (; i + LW_LANES <= n; i += LW_LANES)             \
+            v_store(to + i, function(v_load(from + i)));     \
+        if (i < n) {                                         \
+            float rest[LW_LANES] = {0};                      \
+            memcpy(rest, from + i, (n - i) * sizeof(float)); \
+            v_store(rest, function(v_load(rest)));           \
+            memcpy(to + i, rest, (n - i) * sizeof(float));   \
+        }                                                    \
     }
 
 LW_ARRAY_KERNEL(kernel_exp, v_exp)

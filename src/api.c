@@ -60,8 +60,9 @@ lw_status lw_state_copy(lw_state *to, const lw_state *from)
     CHECK_POINTER(to);
     CHECK_POINTER(from);
     if (to->model != from->model || to->batch != from->batch)
-        return lw_fail(LW_ERR_SHAPE, "lw_state_copy: both states must be of the same model and batch (%zu and %zu rows)",
-                       to->batch, from->batch);
+        return lw_fail(LW_ERR_SHAPE,
+                       "lw_state_copy: both states must be of the same model and batch (%zu and %zu rows)", to->batch,
+                       from->batch);
     lw_status status = take(&to->busy, "state");
     if (status)
         return status;
@@ -109,8 +110,10 @@ static lw_status locate(const lw_state *state, size_t layer, lw_direction direct
     if (layer >= model->level_count)
         return lw_fail(LW_ERR_NOT_FOUND, "no layer %zu: the model has %zu", layer, model->level_count);
     if ((direction != LW_FORWARD && direction != LW_REVERSE) || (memory != LW_HIDDEN && memory != LW_CELL))
-        return lw_fail(LW_ERR_ARGUMENT, "direction %d and memory %d, expected LW_FORWARD or LW_REVERSE and LW_HIDDEN or "
-                       "LW_CELL", (int)direction, (int)memory);
+        return lw_fail(LW_ERR_ARGUMENT,
+                       "direction %d and memory %d, expected LW_FORWARD or LW_REVERSE and LW_HIDDEN or "
+                       "LW_CELL",
+                       (int)direction, (int)memory);
     if (!lw_state_rows(state, layer, direction, memory, rows))
         return lw_fail(LW_ERR_NOT_FOUND, "layer %zu (%s) has no %s of that direction", layer,
                        model->levels[layer].cell->name, memory == LW_HIDDEN ? "hidden state" : "cell memory");
@@ -231,7 +234,8 @@ static lw_status check_probe(const lw_model *model, const lw_io *io, size_t inde
     if (probe->size != sizeof(lw_probe))
         return lw_fail(LW_ERR_ARGUMENT, "probe %zu: size is %zu, expected %zu", index, probe->size, sizeof(lw_probe));
     if (probe->layer >= model->level_count || !model->levels[probe->layer].cell->signal_count)
-        return lw_fail(LW_ERR_NOT_FOUND, "probe %zu: layer %zu is no recurrent layer of the model", index, probe->layer);
+        return lw_fail(LW_ERR_NOT_FOUND, "probe %zu: layer %zu is no recurrent layer of the model", index,
+                       probe->layer);
     const struct lw_level *level = &model->levels[probe->layer];
     size_t d;
     if (!lw_level_direction(level, probe->direction, &d))
@@ -296,9 +300,9 @@ lw_status lw_run(lw_context *context, lw_state *state, const lw_io *io)
     CHECK_POINTER(context);
     CHECK_STRUCT(io, lw_io);
     if (state && (state->model != context->model || state->batch != io->batch))
-        return lw_fail(LW_ERR_SHAPE, state->model != context->model
-                                         ? "the state and the context are of different models"
-                                         : "the state has %zu rows, but the batch is %zu",
+        return lw_fail(LW_ERR_SHAPE,
+                       state->model != context->model ? "the state and the context are of different models"
+                                                      : "the state has %zu rows, but the batch is %zu",
                        state->batch, io->batch);
     struct lw_call call = {.context = context, .state = state, .io = *io};
     lw_status status = check_io(context->model, &call.io);

@@ -94,7 +94,7 @@ struct lw_cell {
     lw_kind kind;
     const char *name; /* "lstm" */
     bool recurrent;
-    bool has_memory;  /* a c beside h */
+    bool has_memory;            /* a c beside h */
     const char *const *signals; /* what a probe can record */
     size_t signal_count;
     size_t gate_vectors; /* vectors of gates that its kernels can store for a vector of units */

@@ -76,8 +76,8 @@ static void input(const struct lw_kernels *kernels, const struct lw_weights *wei
     kernels->affine(&weights->step.input, rows, x, x_stride, merged, begin, end);
     if (weights->second_input.w) {
         lw_share(lw_matrix_panels(&weights->second_input), part, parts, &begin, &end);
-        kernels->affine(&weights->second_input, rows, x, x_stride,
-                        second_merged(weights, kernels->lanes, rows, merged), begin, end);
+        kernels->affine(&weights->second_input, rows, x, x_stride, second_merged(weights, kernels->lanes, rows, merged),
+                        begin, end);
     }
 }
 

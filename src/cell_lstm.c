@@ -90,8 +90,8 @@ static void step(const struct lw_kernels *kernels, const struct lw_weights *weig
     size_t begin, end;
     if (phase == 1) {
         lw_share(lw_matrix_panels(&weights->projection), part, parts, &begin, &end);
-        kernels->dense(&weights->projection, LW_K_LINEAR, step->rows, step->z, step->z_stride, step->y,
-                       step->y_stride, begin, end);
+        kernels->dense(&weights->projection, LW_K_LINEAR, step->rows, step->z, step->z_stride, step->y, step->y_stride,
+                       begin, end);
         return;
     }
     lw_share(lw_matrix_panels(&step->recurrent), part, parts, &begin, &end);
@@ -110,10 +110,9 @@ static float signal(const struct lw_level *level, const struct lw_step *step, si
 {
     static const size_t stored[] = {0, 1, 3, 2, 4}; /* the kernel stores i, f, g, o, c */
     if (signal == SIGNAL_HIDDEN)
-        return level->brick->projection ? step->z[row * step->z_stride + unit]
-                                        : step->y[row * step->y_stride + unit];
-    return step->gates[row * step->gates_stride + (unit / lanes * GATE_VECTORS + stored[signal]) * lanes +
-                       unit % lanes];
+        return level->brick->projection ? step->z[row * step->z_stride + unit] : step->y[row * step->y_stride + unit];
+    return step
+        ->gates[row * step->gates_stride + (unit / lanes * GATE_VECTORS + stored[signal]) * lanes + unit % lanes];
 }
 
 const struct lw_cell lw_cell_lstm = {

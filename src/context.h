@@ -9,8 +9,16 @@
 
 #define LW_SHORT_ROWS ((size_t)8) /* that a step may have to go the short way */
 
+/* Rows of a level's input or output: step t, row r at data + (t * rows + r) * stride. */
+struct view {
+    const float *data;
+    size_t stride;
+};
+
 struct lw_team {
-    struct lw_barrier all, side[2]; /* side: the threads of one direction */
+    struct lw_barrier all;                 /* joins */
+    struct lw_barrier side[3];             /* steps: the threads of each direction, or all of them */
+    struct view handed[LW_MOST_STAGES][2]; /* wavefront: what a stage hands on, by parity of the segment */
 };
 
 struct lw_context {

@@ -21,18 +21,20 @@ struct worker {
     const struct lw_plan *plan;
     struct lw_team *sync;
     float *base; /* the team's workspace */
-    size_t team, member;
-    size_t rows;       /* of this block */
-    size_t *user_rows; /* (rows) the caller's row of each */
-    size_t *lengths;   /* (rows), falling */
-    size_t t0, steps;  /* this segment */
+    float *own;  /* the part of it where the levels that this thread walks have their buffers */
+    size_t team, stage;
+    size_t member, members; /* threads that walk the same levels */
+    size_t rows;            /* of this block */
+    size_t *user_rows;      /* (rows) the caller's row of each */
+    size_t *lengths;        /* (rows), falling */
+    size_t t0, steps;       /* this segment */
 };
 
-/* Rows of a level's input or output: step t, row r at data + (t * rows + r) * stride. */
-struct view {
-    const float *data;
-    size_t stride;
-};
+/* All threads that walk these levels. */
+static void meet(const struct worker *w)
+{
+    lw_barrier_wait(&w->sync->all, w->members);
+}
 
 static float *step_rows(const struct worker *w, float *data, size_t slot, size_t stride)
 {
@@ -123,9 +125,9 @@ static struct view stage_input(const struct worker *w)
     const float *from = io->input + w->t0 * io->input_step_stride;
     if (w->rows == 1)
         return (struct view){from + w->user_rows[0] * io->input_row_stride, io->input_step_stride};
-    float *staged = w->base + w->plan->staged;
+    float *staged = w->own + w->plan->staged;
     size_t stride = w->plan->staged_stride, begin, end, active = w->rows;
-    lw_share(w->steps, w->member, w->plan->members, &begin, &end);
+    lw_share(w->steps, w->member, w->members, &begin, &end);
     for (size_t t = begin; t < end; t++) {
         active = active_rows(w, w->t0 + t, active);
         for (size_t r = 0; r < active; r++)
@@ -133,7 +135,7 @@ static struct view stage_input(const struct worker *w)
                    from + t * io->input_step_stride + w->user_rows[r] * io->input_row_stride,
                    w->model->input * sizeof(float));
     }
-    lw_barrier_wait(&w->sync->all, w->plan->members);
+    meet(w);
     return (struct view){staged, stride};
 }
 
@@ -191,21 +193,24 @@ static void run_direction(const struct worker *w, size_t index, size_t d, struct
     const bool reverse = lw_level_reverse(level, d);
     const bool probed = lw_probe_wants(&w->call->io, level, index, d);
     const size_t stride = plan->trail_stride, phases = cell->phases(level);
-    float *merged = w->base + plan->merged[d];
+    float *merged = w->own + plan->merged[d];
 
     if (side->member == 0)
         start_trail(w, level, d, reverse, trail);
-    lw_barrier_wait(side->barrier, side->members);
+    /* From the barrier that says so on, the first thread does the whole of each step and the others leave. */
+    size_t parts = lw_barrier_wait(side->barrier, side->members) ? 1 : side->members;
+    if (side->member >= parts)
+        return;
 
     struct lw_step step = weights->step;
     step.h_stride = step.y_stride = stride;
     step.x_stride = in.stride;
-    step.c = cell->has_memory ? carry_c(w, level, d) : w->base + plan->scratch_c[d];
+    step.c = cell->has_memory ? carry_c(w, level, d) : w->own + plan->scratch_c[d];
     step.c_stride = cell->has_memory ? level->c_width : plan->scratch_stride;
-    step.z = w->base + plan->scratch_z[d];
+    step.z = w->own + plan->scratch_z[d];
     step.z_stride = plan->scratch_stride;
     if (probed && cell->gate_vectors) {
-        step.gates = w->base + plan->gates[d];
+        step.gates = w->own + plan->gates[d];
         step.gates_stride = plan->gates_stride;
     }
     for (size_t i = 0, chunk; i < w->steps; i += chunk) {
@@ -218,7 +223,7 @@ static void run_direction(const struct worker *w, size_t index, size_t d, struct
             step.merged = merged;
             step.merged_rows = chunk * active;
             cell->input(model->kernels, weights, step.merged_rows, in.data + low * w->rows * in.stride,
-                        active == 1 ? w->rows * in.stride : in.stride, merged, side->member, side->members);
+                        active == 1 ? w->rows * in.stride : in.stride, merged, side->member, parts);
         }
         for (size_t k = 0; k < chunk && active > 0; k++) {
             size_t t = reverse ? low + chunk - 1 - k : low + k;
@@ -227,13 +232,19 @@ static void run_direction(const struct worker *w, size_t index, size_t d, struct
             step.h = step_rows(w, trail, reverse ? t + 1 : t, stride);
             step.y = step_rows(w, trail, reverse ? t : t + 1, stride);
             for (size_t phase = 0; phase < phases; phase++) {
-                cell->step(model->kernels, weights, &step, phase, side->member, side->members);
-                lw_barrier_wait(side->barrier, side->members);
+                cell->step(model->kernels, weights, &step, phase, side->member, parts);
+                if (lw_barrier_wait(side->barrier, parts))
+                    parts = 1;
+                if (side->member >= parts)
+                    return;
             }
             if (probed) {
                 if (side->member == 0)
                     lw_probe_record(model, &w->call->io, index, d, w->t0 + t, &step, w->user_rows);
-                lw_barrier_wait(side->barrier, side->members);
+                if (lw_barrier_wait(side->barrier, parts))
+                    parts = 1;
+                if (side->member >= parts)
+                    return;
             }
         }
     }
@@ -245,14 +256,14 @@ static void run_direction(const struct worker *w, size_t index, size_t d, struct
 static struct view join(const struct worker *w, const struct lw_level *level, const float *forward,
                         const float *reverse, size_t stride, size_t rows)
 {
-    float *joined = w->base + w->plan->joined;
+    float *joined = w->own + w->plan->joined;
     size_t width = level->output, begin, end;
-    lw_share(rows, w->member, w->plan->members, &begin, &end);
+    lw_share(rows, w->member, w->members, &begin, &end);
     for (size_t r = begin; r < end; r++) {
         memcpy(joined + r * w->plan->joined_stride, forward + r * stride, width * sizeof(float));
         memcpy(joined + r * w->plan->joined_stride + width, reverse + r * stride, width * sizeof(float));
     }
-    lw_barrier_wait(&w->sync->all, w->plan->members);
+    meet(w);
     return (struct view){joined, w->plan->joined_stride};
 }
 
@@ -260,18 +271,17 @@ static struct view run_recurrent(const struct worker *w, size_t index, struct vi
 {
     const struct lw_level *level = &w->model->levels[index];
     const struct lw_plan *plan = w->plan;
-    const size_t members = plan->members;
-    float *trails[2] = {w->base + plan->trail[index % 2][0], w->base + plan->trail[index % 2][1]};
-    if (level->directions == 2 && members >= 2) {
-        size_t half = members / 2, d = w->member >= half;
-        struct side side = {d ? w->member - half : w->member, d ? members - half : half, &w->sync->side[d]};
+    float *trails[2] = {w->own + plan->trail[index % 2][0], w->own + plan->trail[index % 2][1]};
+    if (level->directions == 2 && w->members >= 2) {
+        size_t half = w->members / 2, d = w->member >= half;
+        struct side side = {d ? w->member - half : w->member, d ? w->members - half : half, &w->sync->side[d]};
         run_direction(w, index, d, in, trails[d], &side);
     } else {
-        struct side side = {w->member, members, &w->sync->all};
+        struct side side = {w->member, w->members, &w->sync->side[2]};
         for (size_t d = 0; d < level->directions; d++)
             run_direction(w, index, d, in, trails[d], &side);
     }
-    lw_barrier_wait(&w->sync->all, members);
+    meet(w);
     const float *forward = step_rows(w, trails[0], lw_level_reverse(level, 0) ? 0 : 1, plan->trail_stride);
     if (level->directions == 1)
         return (struct view){forward, plan->trail_stride};
@@ -282,23 +292,23 @@ static struct view run_recurrent(const struct worker *w, size_t index, struct vi
 static struct view run_map(const struct worker *w, size_t index, struct view in, size_t rows)
 {
     const struct lw_level *level = &w->model->levels[index];
-    const size_t stride = w->plan->trail_stride, members = w->plan->members;
-    float *out = w->base + w->plan->trail[index % 2][0];
-    if (rows >= 8 * members) {
+    const size_t stride = w->plan->trail_stride;
+    float *out = w->own + w->plan->trail[index % 2][0];
+    if (rows >= 8 * w->members) {
         size_t begin, end;
-        lw_share(rows, w->member, members, &begin, &end);
+        lw_share(rows, w->member, w->members, &begin, &end);
         level->cell->map(w->model->kernels, level, end - begin, in.data + begin * in.stride, in.stride,
                          out + begin * stride, stride, 0, 1);
     } else {
-        level->cell->map(w->model->kernels, level, rows, in.data, in.stride, out, stride, w->member, members);
+        level->cell->map(w->model->kernels, level, rows, in.data, in.stride, out, stride, w->member, w->members);
     }
-    lw_barrier_wait(&w->sync->all, members);
+    meet(w);
     return (struct view){out, stride};
 }
 
-static struct view run_levels(const struct worker *w, size_t end, struct view in)
+static struct view run_levels(const struct worker *w, size_t begin, size_t end, struct view in)
 {
-    for (size_t i = 0; i < end; i++)
+    for (size_t i = begin; i < end; i++)
         in = w->model->levels[i].cell->recurrent ? run_recurrent(w, i, in) : run_map(w, i, in, w->steps * w->rows);
     return in;
 }
@@ -308,7 +318,7 @@ static void emit_sequence(const struct worker *w, struct view out)
 {
     const lw_io *io = &w->call->io;
     size_t begin, end, width = w->model->output;
-    lw_share(w->steps, w->member, w->plan->members, &begin, &end);
+    lw_share(w->steps, w->member, w->members, &begin, &end);
     for (size_t t = begin; t < end; t++)
         for (size_t r = 0; r < w->rows; r++) {
             float *to = io->output + (w->t0 + t) * io->output_step_stride + w->user_rows[r] * io->output_row_stride;
@@ -347,33 +357,81 @@ static void emit_collapsed(const struct worker *w)
                model->output * sizeof(float));
 }
 
+/* Puts the finished segment where it belongs: `out` is the last level's. */
+static void emit(const struct worker *w, struct view out)
+{
+    const lw_io *io = &w->call->io;
+    if (io->output && io->output_kind != LW_OUTPUT_LAST)
+        emit_sequence(w, out);
+    else if (io->output && w->model->collapse == w->model->level_count)
+        emit_last_step(w, out);
+}
+
+/* All threads of the team walk each level together, segment after segment. */
+static void run_together(struct worker *w, size_t end)
+{
+    const lw_io *io = &w->call->io;
+    for (w->t0 = 0; w->t0 < io->steps; w->t0 += w->steps) {
+        w->steps = lw_min(w->plan->segment, io->steps - w->t0);
+        emit(w, run_levels(w, 0, end, stage_input(w)));
+        meet(w);
+    }
+}
+
+/* The wavefront: thread s walks its levels through segment k while thread s + 1 walks the next levels through segment
+ * k - 1. Each has two sets of buffers, so that what it hands on stays whole while it writes the next segment. */
+static void run_stage(struct worker *w, size_t stage, size_t segment, size_t end)
+{
+    const struct lw_plan *plan = w->plan;
+    const size_t first = stage ? plan->stage_end[stage - 1] : 0, parity = segment % 2;
+    w->t0 = segment * plan->segment;
+    w->steps = lw_min(plan->segment, w->call->io.steps - w->t0);
+    w->own = w->base + (2 * stage + parity) * plan->team_floats;
+    struct view in = stage ? w->sync->handed[stage - 1][parity] : stage_input(w);
+    struct view out = run_levels(w, first, lw_min(plan->stage_end[stage], end), in);
+    w->sync->handed[stage][parity] = out;
+    if (stage + 1 == plan->stages)
+        emit(w, out);
+}
+
+static void run_wavefront(struct worker *w, size_t end)
+{
+    const struct lw_plan *plan = w->plan;
+    const size_t segments = lw_ceil_div(w->call->io.steps, plan->segment), ticks = segments + plan->stages - 1;
+    bool alone = false;
+    for (size_t tick = 0; tick < ticks && (!alone || w->stage == 0); tick++) {
+        for (size_t stage = 0; stage < plan->stages; stage++)
+            if ((alone || stage == w->stage) && tick >= stage && tick - stage < segments)
+                run_stage(w, stage, tick - stage, end);
+        if (!alone)
+            alone = lw_barrier_wait(&w->sync->side[2], plan->stages);
+    }
+    w->own = w->base;
+}
+
 /* One block of rows through all of its time. */
 static void run_block(struct worker *w)
 {
     const lw_io *io = &w->call->io;
     const struct lw_model *model = w->model;
-    const size_t members = w->plan->members;
+    const size_t threads = w->plan->members * w->plan->stages;
     const bool last = io->output_kind == LW_OUTPUT_LAST, recurrent = model->collapse < model->level_count;
     const size_t end = last && recurrent ? model->collapse + 1 : model->level_count;
-    if (w->member == 0)
+    const bool first = w->member == 0 && w->stage == 0;
+    if (first)
         exchange_states(w, true);
-    lw_barrier_wait(&w->sync->all, members);
-    for (w->t0 = 0; w->t0 < io->steps; w->t0 += w->steps) {
-        w->steps = lw_min(w->plan->segment, io->steps - w->t0);
-        struct view out = run_levels(w, end, stage_input(w));
-        if (io->output && !last)
-            emit_sequence(w, out);
-        else if (io->output && !recurrent)
-            emit_last_step(w, out);
-        lw_barrier_wait(&w->sync->all, members);
-    }
-    if (io->output && last && recurrent)
+    lw_barrier_wait(&w->sync->all, threads);
+    if (w->plan->stages > 1)
+        run_wavefront(w, end);
+    else
+        run_together(w, end);
+    if (io->output && last && recurrent && w->stage == 0)
         emit_collapsed(w);
-    else if (io->output && last && io->steps == 0)
+    else if (io->output && last && io->steps == 0 && w->stage == 0)
         emit_last_step(w, (struct view){0});
-    if (w->member == 0)
+    if (first)
         exchange_states(w, false);
-    lw_barrier_wait(&w->sync->all, members);
+    lw_barrier_wait(&w->sync->all, threads);
 }
 
 /* What thread `index` does: its team's blocks, one after the other. */
@@ -382,21 +440,25 @@ static void run_thread(void *argument, size_t index, size_t count)
     const struct lw_call *call = argument;
     struct lw_plan plan = call->context->call_plan;
     /* Fewer threads than planned: one does it all, in the same workspace. */
-    if (count < plan.teams * plan.members)
-        plan.teams = plan.members = 1;
-    if (index >= plan.teams * plan.members)
+    if (count < plan.teams * plan.members * plan.stages)
+        plan.teams = plan.members = plan.stages = 1;
+    const size_t threads = plan.members * plan.stages;
+    if (index >= plan.teams * threads)
         return;
-    struct worker w = {.call = call, .model = call->context->model, .plan = &plan};
-    w.team = index / plan.members;
-    w.member = index % plan.members;
+    struct worker w = {.call = call, .model = call->context->model, .plan = &plan, .members = plan.members};
+    w.team = index / threads;
+    if (plan.stages > 1)
+        w.stage = index % threads;
+    else
+        w.member = index % threads;
     w.sync = &call->context->teams[w.team];
-    w.base = call->context->workspace + w.team * plan.team_floats;
+    w.base = w.own = call->context->workspace + w.team * plan.team_floats;
     w.user_rows = (size_t *)(void *)(w.base + plan.order);
     w.lengths = w.user_rows + plan.rows;
     size_t rows = call->io.batch / plan.teams + (w.team < call->io.batch % plan.teams);
     for (size_t first = 0; first < rows; first += w.rows) {
         w.rows = lw_min(plan.rows, rows - first);
-        if (w.member == 0)
+        if (w.member == 0 && w.stage == 0)
             fill_block(&w, first);
         run_block(&w);
     }
@@ -424,10 +486,13 @@ lw_status lw_forward_run(struct lw_call *call)
     if (!lw_plan_make(context->model, io->steps, io->batch, threads, &context->call_plan))
         return lw_fail(LW_ERR_SHAPE, "the workspace of %zu steps and %zu rows overflows", io->steps, io->batch);
     const struct lw_plan *plan = &context->call_plan;
-    lw_status status = lw_context_grow(context, plan->teams * plan->team_floats);
+    lw_status status = lw_context_grow(context, lw_plan_floats(plan));
     if (status)
         return status;
     lw_probe_clear(context->model, io);
-    lw_parallel_run(plan->teams * plan->members, context->parallel, context->pool, run_thread, call);
+    for (size_t team = 0; team < plan->teams; team++)
+        for (size_t side = 0; side < 3; side++)
+            lw_barrier_begin(&context->teams[team].side[side]);
+    lw_parallel_run(plan->teams * plan->members * plan->stages, context->parallel, context->pool, run_thread, call);
     return LW_OK;
 }

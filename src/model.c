@@ -14,8 +14,8 @@
 static const struct lw_cell *const cells[] = {&lw_cell_lstm, &lw_cell_gru, &lw_cell_rnn, &lw_cell_dense,
                                               &lw_cell_activation};
 
-static const char *const role_names[LW_ROLES] = {"weight_ih", "weight_hh", "bias_ih", "bias_hh",
-                                                 "weight_hr", "weight_peephole", "weight", "bias"};
+static const char *const role_names[LW_ROLES] = {"weight_ih", "weight_hh",       "bias_ih", "bias_hh",
+                                                 "weight_hr", "weight_peephole", "weight",  "bias"};
 
 #define NAME_MAX_LENGTH 63
 
@@ -101,8 +101,10 @@ static lw_status check_recurrent(size_t index, const lw_brick *brick)
         return lw_fail(LW_ERR_ARGUMENT, "brick %zu: projection is %zu, expected less than hidden (%zu)", index,
                        brick->projection, brick->hidden);
     if (!valid_amount(brick->cell_clip) || !isfinite(brick->forget_bias))
-        return lw_fail(LW_ERR_ARGUMENT, "brick %zu: cell_clip is %g and forget_bias %g, expected finite numbers, the "
-                       "clip not negative", index, (double)brick->cell_clip, (double)brick->forget_bias);
+        return lw_fail(LW_ERR_ARGUMENT,
+                       "brick %zu: cell_clip is %g and forget_bias %g, expected finite numbers, the "
+                       "clip not negative",
+                       index, (double)brick->cell_clip, (double)brick->forget_bias);
     return LW_OK;
 }
 
@@ -114,8 +116,10 @@ static lw_status resolve(const lw_brick *given, size_t index, size_t *width, lw_
     brick->name = NULL; /* set by name_brick, so that freeing is simple */
     const struct lw_cell *cell = cell_of(brick->kind);
     if (!cell)
-        return lw_fail(LW_ERR_ARGUMENT, "brick %zu: kind %d, expected LW_LSTM, LW_GRU, LW_RNN, LW_DENSE or "
-                       "LW_ACTIVATION", index, (int)brick->kind);
+        return lw_fail(LW_ERR_ARGUMENT,
+                       "brick %zu: kind %d, expected LW_LSTM, LW_GRU, LW_RNN, LW_DENSE or "
+                       "LW_ACTIVATION",
+                       index, (int)brick->kind);
     if (!brick->input)
         brick->input = *width;
     if (!brick->input)

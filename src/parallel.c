@@ -10,6 +10,7 @@
 #include <omp.h>
 #include <pthread.h>
 #include <sched.h>
+#include <time.h>
 
 #if defined(__x86_64__)
 #include <immintrin.h>
@@ -69,23 +70,45 @@ void lw_parallel_run(size_t count, lw_parallel parallel, void *pool, lw_task tas
     task(argument, (size_t)omp_get_thread_num(), (size_t)omp_get_num_threads());
 }
 
-/* About 20 microseconds: longer than the threads of an idle machine ever differ in one step. */
-#define SPINS 2000
+#define SPINS 2000 /* some 20 to 50 microseconds: idle machines' threads never differ by that in one step */
+#define YIELDS 200 /* then the others are away for long: sleep */
+#define SLEEP_NANOSECONDS 50000
+#define LATE_LIMIT 4 /* late arrivals in one call that make a team give up */
 
-void lw_barrier_wait(struct lw_barrier *barrier, size_t count)
+void lw_barrier_begin(struct lw_barrier *barrier)
+{
+    atomic_store_explicit(&barrier->late, 0, memory_order_relaxed);
+    barrier->alone = false;
+}
+
+static void pass_time(struct lw_barrier *barrier, size_t turn)
+{
+    if (turn < SPINS) {
+        RELAX();
+        return;
+    }
+    if (turn == SPINS)
+        atomic_fetch_add_explicit(&barrier->late, 1, memory_order_relaxed);
+    if (turn < SPINS + YIELDS)
+        sched_yield();
+    else
+        nanosleep(&(struct timespec){.tv_nsec = SLEEP_NANOSECONDS}, NULL);
+}
+
+bool lw_barrier_wait(struct lw_barrier *barrier, size_t count)
 {
     if (count <= 1)
-        return;
+        return false;
     size_t round = atomic_load_explicit(&barrier->round, memory_order_relaxed);
     if (atomic_fetch_add_explicit(&barrier->arrived, 1, memory_order_acq_rel) + 1 == count) {
+        /* The last one decides for all; the others read it before they can arrive at the next barrier. */
+        if (atomic_load_explicit(&barrier->late, memory_order_relaxed) > LATE_LIMIT)
+            barrier->alone = true;
         atomic_store_explicit(&barrier->arrived, 0, memory_order_relaxed);
         atomic_store_explicit(&barrier->round, round + 1, memory_order_release);
-        return;
+        return barrier->alone;
     }
-    for (size_t spins = 0; atomic_load_explicit(&barrier->round, memory_order_acquire) == round; spins++) {
-        if (spins < SPINS)
-            RELAX();
-        else
-            sched_yield();
-    }
+    for (size_t turn = 0; atomic_load_explicit(&barrier->round, memory_order_acquire) == round; turn++)
+        pass_time(barrier, turn);
+    return barrier->alone;
 }

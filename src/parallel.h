@@ -18,12 +18,21 @@ size_t lw_parallel_threads(size_t wanted);
 typedef void (*lw_task)(void *argument, size_t index, size_t count);
 void lw_parallel_run(size_t count, lw_parallel parallel, void *pool, lw_task task, void *argument);
 
-/* All `count` threads wait for each other: spins for a while, then yields, so that a busy machine slows a run down in
- * proportion and no more. One line of cache each, because everybody writes them. */
+/*
+ * All `count` threads wait for each other: each spins for a while, then yields, then sleeps for short times.
+ *
+ * On a machine that is busy with something else a thread of the team may not be running at all, and a barrier in every
+ * step would then cost a time slice in every step. So the barrier counts how often somebody had to wait beyond its spin,
+ * and says `alone` to all of them, at the same barrier, once that has happened too often: one thread then does better to
+ * go on by itself. lw_barrier_begin forgets the count. Lines of cache of their own, because everybody writes them.
+ */
 struct lw_barrier {
     _Alignas(64) atomic_size_t arrived;
     _Alignas(64) atomic_size_t round;
+    atomic_size_t late;
+    bool alone;
 };
-void lw_barrier_wait(struct lw_barrier *barrier, size_t count);
+void lw_barrier_begin(struct lw_barrier *barrier);
+bool lw_barrier_wait(struct lw_barrier *barrier, size_t count);
 
 #endif

@@ -4,23 +4,29 @@
  * everything lies in the workspace. Made before the first step; the run only reads it.
  *
  * Rows are dealt to teams, which never wait for each other. Inside a team the threads share the hidden units (and take
- * a direction each where there are two) and meet at a barrier after each step.
+ * a direction each where there are two) and meet at a barrier after each step; or they form a wavefront, each with some
+ * of the levels, and meet after each segment.
  */
 #ifndef LW_PLAN_H
 #define LW_PLAN_H
 
 #include "model.h"
 
-#define LW_BLOCK_ROWS ((size_t)128)     /* rows that a team walks together at most */
-#define LW_SEGMENT_ROWS ((size_t)512)   /* steps x rows that all levels finish before the next ones begin */
+#define LW_BLOCK_ROWS ((size_t)128)   /* rows that a team walks together at most */
+#define LW_SEGMENT_ROWS ((size_t)512) /* steps x rows that all levels finish before the next ones begin */
+#define LW_WAVE_BATCH ((size_t)16)    /* rows of a wavefront at most */
+#define LW_WAVE_ROWS ((size_t)128)    /* steps x rows of its segments at most */
+#define LW_MOST_STAGES 16
 
 struct lw_plan {
     size_t steps, batch;
-    size_t teams, members; /* members: threads of a team */
-    size_t rows;           /* of a block, at most */
-    size_t segment;        /* steps of a segment; all of them when a level walks backwards */
-    size_t chunk;          /* steps x rows whose input part is merged into one product */
-    double cost;           /* predicted cycles of one thread's way through a step */
+    size_t teams, members; /* members: threads of a team that walk the same levels together */
+    size_t stages;         /* more than 1: a wavefront, each thread of the one team walks its own levels */
+    size_t stage_end[LW_MOST_STAGES];
+    size_t rows;    /* of a block, at most */
+    size_t segment; /* steps of a segment; all of them when a level walks backwards */
+    size_t chunk;   /* steps x rows whose input part is merged into one product */
+    double cost;    /* predicted cycles of a step of the whole batch */
     /* A team's workspace, in floats. Strides are of a row. */
     size_t staged, staged_stride;
     size_t joined, joined_stride;
@@ -28,13 +34,19 @@ struct lw_plan {
     size_t merged[2];
     size_t scratch_c[2], scratch_z[2], scratch_stride;
     size_t gates[2], gates_stride;
-    size_t carry;                     /* rows * state_floats: h and c between segments */
-    size_t order;                     /* user's row, then length, of each row: 2 * rows size_t */
+    size_t carry; /* rows * state_floats: h and c between segments */
+    size_t order; /* user's row, then length, of each row: 2 * rows size_t */
     size_t team_floats;
 };
 
 /* False when a size overflows. `threads` is what the call may use. */
 bool lw_plan_make(const lw_model *model, size_t steps, size_t batch, size_t threads, struct lw_plan *plan);
+
+/* Floats of workspace: each team its own, each stage of a wavefront two. */
+static inline size_t lw_plan_floats(const struct lw_plan *plan)
+{
+    return plan->teams * plan->team_floats * (plan->stages > 1 ? 2 * plan->stages : 1);
+}
 
 /* A row of `width` floats in the workspace: a multiple of the widest vector, but not of a kilobyte, because rows that
  * far apart fall into the same sets of the first-level cache. */

@@ -37,8 +37,7 @@ void lw_probe_record(const lw_model *model, const lw_io *io, size_t level_index,
         if (!matches(probe, level, level_index, direction))
             continue;
         for (size_t row = 0; row < step->rows; row++) {
-            float *values = probe->values +
-                            (t * io->batch + user_rows[row]) * cell->signal_count * probe->unit_count;
+            float *values = probe->values + (t * io->batch + user_rows[row]) * cell->signal_count * probe->unit_count;
             for (size_t signal = 0; signal < cell->signal_count; signal++)
                 for (size_t u = 0; u < probe->unit_count; u++)
                     *values++ = cell->signal(level, step, model->kernels->lanes, signal, row,

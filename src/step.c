@@ -7,12 +7,11 @@
 
 #include "forward.h"
 
-#define SHORT_CYCLES 200e3    /* about 50 microseconds: waking a thread costs a tenth of that */
+#define SHORT_CYCLES 200e3 /* about 50 microseconds: waking a thread costs a tenth of that */
 
 bool lw_forward_is_short(const lw_context *context, size_t batch)
 {
-    return batch <= LW_SHORT_ROWS &&
-           (context->team_count == 1 || context->step_cycles * (double)batch < SHORT_CYCLES);
+    return batch <= LW_SHORT_ROWS && (context->team_count == 1 || context->step_cycles * (double)batch < SHORT_CYCLES);
 }
 
 /* One direction of a recurrent level: y (rows, padded output) and the new state. */

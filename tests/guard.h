@@ -19,7 +19,7 @@ typedef enum guard_side {
 
 typedef struct guard {
     float *data;
-    size_t count;     /* floats */
+    size_t count; /* floats */
     char *map;
     size_t map_bytes;
 } guard;

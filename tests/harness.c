@@ -125,8 +125,8 @@ lw_state *harness_state(const harness *h, char why[WHY_SIZE])
         for (int d = 0; d < 2; d++)
             for (int m = 0; m < 2; m++) {
                 size_t count = ref_memory_width(&h->ref->layers[l], (lw_memory)m) * h->s.batch;
-                if (h->memory[l][d][m] && lw_state_set(state, l, (lw_direction)d, (lw_memory)m,
-                                                       h->memory[l][d][m], count)) {
+                if (h->memory[l][d][m] &&
+                    lw_state_set(state, l, (lw_direction)d, (lw_memory)m, h->memory[l][d][m], count)) {
                     refused("lw_state_set", why);
                     lw_state_destroy(state);
                     return NULL;

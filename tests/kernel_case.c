@@ -26,8 +26,8 @@ size_t kernel_tables(const struct lw_kernels *tables[MAX_TABLES])
         tables[count++] = &lw_kernels_avx2;
 #endif
 #ifdef LW_HAVE_AVX512
-    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-        __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl"))
+    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
+        __builtin_cpu_supports("avx512vl"))
         tables[count++] = &lw_kernels_avx512;
 #endif
 #ifdef LW_HAVE_NEON
@@ -113,8 +113,7 @@ static guard *take_rows(struct buffers *b, const float *from, size_t rows, size_
     return g;
 }
 
-static struct lw_matrix take_matrix(struct buffers *b, const struct packing *p, const float *weights,
-                                    const float *bias)
+static struct lw_matrix take_matrix(struct buffers *b, const struct packing *p, const float *weights, const float *bias)
 {
     size_t columns = pack_columns(p);
     guard *w = take(b, columns * p->depth * p->lanes);
@@ -133,8 +132,8 @@ struct call {
     struct packing units; /* of the recurrent matrix */
     struct lw_step s;
     guard *y, *c, *z, *gates;
-    size_t padded;        /* H in whole vectors */
-    size_t stored;        /* gates that the kernel stores */
+    size_t padded; /* H in whole vectors */
+    size_t stored; /* gates that the kernel stores */
 };
 
 static size_t gate_count(const lw_brick *brick)
@@ -158,8 +157,8 @@ size_t kernel_case_count(const kernel_case *c)
 }
 
 /* The matrices of `groups` gates from gate `first` on, and their input part: by the kernel itself or merged. */
-static void set_matrices(struct call *call, const kernel_case *c, const struct numbers *n, size_t first,
-                         size_t groups, bool wide, const struct lw_kernels *table)
+static void set_matrices(struct call *call, const kernel_case *c, const struct numbers *n, size_t first, size_t groups,
+                         bool wide, const struct lw_kernels *table)
 {
     size_t H = c->brick.hidden, I = c->brick.input, R = n->recurrent;
     const float *bias_ih = numbers_find(n, "bias_ih"), *bias_hh = numbers_find(n, "bias_hh");
@@ -210,8 +209,7 @@ static bool untouched_beyond(const struct call *call, const guard *g, size_t str
 
 typedef void (*step_kernel)(const struct lw_step *s, size_t begin, size_t end);
 
-static bool call_in_two(struct call *call, const kernel_case *c, step_kernel kernel, bool writes_y,
-                        char why[WHY_SIZE])
+static bool call_in_two(struct call *call, const kernel_case *c, step_kernel kernel, bool writes_y, char why[WHY_SIZE])
 {
     size_t panels = lw_matrix_panels(&call->s.recurrent);
     size_t cut = panels ? (size_t)(rng_mix(c->seed) % (panels + 1)) : 0;
@@ -337,8 +335,8 @@ bool kernel_case_run(const kernel_case *c, const struct lw_kernels *table, float
     if (call.z)
         good = good && written_exactly("z", call.z, c->rows, call.padded, call.s.z_stride, why);
     if (call.gates)
-        good = good && written_exactly("gates", call.gates, c->rows, call.stored * call.padded, call.s.gates_stride,
-                                       why);
+        good = good &&
+               written_exactly("gates", call.gates, c->rows, call.stored * call.padded, call.s.gates_stride, why);
     for (size_t r = 0; r < c->rows && good; r++)
         for (size_t k = c->brick.hidden; k < call.padded && good; k++)
             if (!(call.y->data[r * call.s.y_stride + k] == 0.0f)) {
@@ -414,6 +412,74 @@ const char *kernel_case_text(const kernel_case *c)
     return text;
 }
 
+/* The order of summation, to the bit: (b + sum over x) + (d + sum over h), each term a fused multiply-add. */
+static float ordered_sum(const struct numbers *n, const lw_brick *b, size_t row, size_t unit_row)
+{
+    const float *w = numbers_find(n, "weight_ih") + unit_row * b->input, *x = n->x + row * b->input;
+    const float *u = numbers_find(n, "weight_hh") + unit_row * n->recurrent, *h = n->h + row * n->recurrent;
+    const float *bias_ih = numbers_find(n, "bias_ih"), *bias_hh = numbers_find(n, "bias_hh");
+    float input = bias_ih ? bias_ih[unit_row] : 0.0f, state = bias_hh ? bias_hh[unit_row] : 0.0f;
+    for (size_t k = 0; k < b->input; k++)
+        input = fmaf(x[k], w[k], input);
+    for (size_t k = 0; k < n->recurrent; k++)
+        state = fmaf(h[k], u[k], state);
+    float sum = input + state;
+    if (b->gate_clip > 0)
+        sum = fmaxf(-b->gate_clip, fminf(b->gate_clip, sum));
+    return sum;
+}
+
+/* Where the gate's value is a function of that sum alone and can be seen in the result: block `at` of (rows, H) numbers
+ * before the gates, or gate `at` of them; the gate's block of rows in the weights; its function. */
+struct visible_gate {
+    bool stored;
+    size_t at;
+    size_t block;
+    enum lw_kernel_function function;
+};
+
+static size_t visible_gates(const kernel_case *c, struct visible_gate gates[4])
+{
+    static const struct visible_gate lstm[] = {
+        {true, 0, 0, LW_K_SIGMOID}, {true, 1, 1, LW_K_SIGMOID}, {true, 2, 2, LW_K_TANH}, {true, 3, 3, LW_K_SIGMOID}};
+    static const struct visible_gate coupled[] = {
+        {true, 0, 0, LW_K_SIGMOID}, {true, 2, 1, LW_K_TANH}, {true, 3, 2, LW_K_SIGMOID}};
+    static const struct visible_gate gru[] = {{true, 0, 0, LW_K_SIGMOID}, {true, 1, 1, LW_K_SIGMOID}};
+    const lw_brick *b = &c->brick;
+    if (b->kind == LW_RNN) {
+        gates[0] = (struct visible_gate){false, 0, 0, b->function == LW_RELU ? LW_K_RELU : LW_K_TANH};
+        return 1;
+    }
+    if (!c->gates || b->options & LW_PEEPHOLES)
+        return 0;
+    const struct visible_gate *from = b->kind == LW_GRU ? gru : b->options & LW_COUPLED ? coupled : lstm;
+    size_t count = b->kind == LW_GRU ? 2 : b->options & LW_COUPLED ? 3 : 4;
+    memcpy(gates, from, count * sizeof *gates);
+    return count;
+}
+
+static bool check_order(const kernel_case *c, const float *got, char why[WHY_SIZE])
+{
+    struct visible_gate gates[4];
+    struct numbers n = numbers_create(c);
+    size_t H = c->brick.hidden, count = visible_gates(c, gates), stored = stored_gates(c);
+    const float *first = got + (c->brick.kind == LW_LSTM ? 2 : 1) * c->rows * H;
+    bool good = true;
+    for (size_t g = 0; g < count; g++)
+        for (size_t row = 0; row < c->rows; row++)
+            for (size_t j = 0; j < H && good; j++) {
+                float sum = ordered_sum(&n, &c->brick, row, gates[g].block * H + j), want;
+                lw_kernels_scalar.activate(gates[g].function, 1, &sum, &want);
+                const float *at = gates[g].stored ? first + (row * stored + gates[g].at) * H : got + row * H;
+                good = memcmp(at + j, &want, sizeof want) == 0;
+                if (!good)
+                    snprintf(why, WHY_SIZE, "gate %zu of row %zu unit %zu is %a, but the contract's order gives %a", g,
+                             row, j, (double)at[j], (double)want);
+            }
+    numbers_destroy(&n);
+    return good;
+}
+
 static bool check_numbers(const kernel_case *c, const float *got, const float *scalar, char why[WHY_SIZE])
 {
     size_t floats = kernel_case_count(c);
@@ -441,7 +507,7 @@ bool kernel_case_check(const kernel_case *c, const struct lw_kernels *table, uin
     float *got = ref_alloc(floats, sizeof *got), *scalar = ref_alloc(floats, sizeof *scalar);
     char reason[WHY_SIZE];
     bool good = kernel_case_run(c, table, got, reason) && kernel_case_run(c, &lw_kernels_scalar, scalar, reason) &&
-                check_numbers(c, got, scalar, reason);
+                check_numbers(c, got, scalar, reason) && check_order(c, got, reason);
     if (!good)
         snprintf(why, WHY_SIZE, "%s: %.200s: %.200s", table->name, kernel_case_text(c), reason);
     if (hash)

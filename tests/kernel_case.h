@@ -26,11 +26,11 @@ size_t kernel_tables(const struct lw_kernels *tables[MAX_TABLES]);
 typedef struct kernel_case {
     lw_brick brick; /* kind, input, hidden, options, function, projection (then R = P), clips */
     size_t rows;
-    bool merged;    /* the input part by `affine` beforehand, in a buffer with rows of other steps around it */
-    bool gates;     /* ask for the gates too */
+    bool merged; /* the input part by `affine` beforehand, in a buffer with rows of other steps around it */
+    bool gates;  /* ask for the gates too */
     guard_side side;
-    size_t offset;  /* floats between buffers and pages */
-    float scale;    /* of the inputs and states */
+    size_t offset; /* floats between buffers and pages */
+    float scale;   /* of the inputs and states */
     uint64_t seed;
 } kernel_case;
 
@@ -52,7 +52,7 @@ bool kernel_case_check(const kernel_case *c, const struct lw_kernels *table, uin
 /* `affine` and `dense` of one matrix of K inputs and `outputs` columns of units in panels of V vectors, against
  * fused multiply-adds one by one: the bits must be these. */
 typedef struct matrix_case {
-    size_t width;   /* V; LW_WIDE also stands for wide matrices, whose last panel may be narrower */
+    size_t width; /* V; LW_WIDE also stands for wide matrices, whose last panel may be narrower */
     bool wide;
     size_t outputs; /* O of a wide matrix, H of a gated one */
     size_t depth;   /* K */

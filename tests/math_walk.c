@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The walk over all 2^32 floats: every function on every instruction set of this CPU, in as many threads as it is told
- * to use. Run by hand, since it takes minutes: math_walk [THREADS] [FUNCTION]. Prints the worst error of each and
- * ends with 1 when a bound is broken.
+ * to use. Run by hand, since it takes minutes: math_walk [THREADS] [FUNCTION [TABLE]]. Prints the worst error of each
+ * and ends with 1 when a bound is broken. Every walk also compares with the bits of the scalar table.
  */
 #include <pthread.h>
 #include <stdio.h>
@@ -67,7 +67,7 @@ int main(int argc, char **argv)
 {
     size_t threads = argc > 1 ? strtoul(argv[1], NULL, 10) : 1;
     if (threads < 1 || threads > MAX_THREADS) {
-        fprintf(stderr, "usage: math_walk [THREADS, 1 to %d] [FUNCTION]\n", MAX_THREADS);
+        fprintf(stderr, "usage: math_walk [THREADS, 1 to %d] [FUNCTION [TABLE]]\n", MAX_THREADS);
         return 2;
     }
     const struct lw_kernels *tables[MAX_TABLES];
@@ -75,7 +75,8 @@ int main(int argc, char **argv)
     bool good = true;
     for (size_t f = 0; f < MATH_FUNCTION_COUNT; f++)
         for (size_t t = 0; t < count; t++)
-            if (argc < 3 || strcmp(argv[2], math_functions[f].name) == 0)
+            if ((argc < 3 || strcmp(argv[2], math_functions[f].name) == 0) &&
+                (argc < 4 || strcmp(argv[3], tables[t]->name) == 0))
                 good = walk_all(&math_functions[f], tables[t], threads) && good;
     return good ? 0 : 1;
 }

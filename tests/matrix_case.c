@@ -86,8 +86,8 @@ static bool check_affine(const matrix_case *c, const struct packing *p, const st
     return true;
 }
 
-static bool check_dense(const matrix_case *c, const struct packing *p, const struct matrix_numbers *n,
-                        const guard *out, size_t stride, char why[WHY_SIZE])
+static bool check_dense(const matrix_case *c, const struct packing *p, const struct matrix_numbers *n, const guard *out,
+                        size_t stride, char why[WHY_SIZE])
 {
     size_t padded = pack_columns(p) * p->lanes;
     for (size_t row = 0; row < c->rows; row++)
@@ -157,14 +157,14 @@ bool matrix_case_check(const matrix_case *c, const struct lw_kernels *table, uin
         table->dense(&m, (enum lw_kernel_function)f, c->rows, x.data, c->depth + 1, y.data, stride, 0, panels);
         good = check_function(c, &p, &n, table, (enum lw_kernel_function)f, &y, stride, reason);
     }
-    if (good && !(guard_intact(&w) && guard_intact(&bias) && guard_intact(&x) && guard_intact(&out) &&
-                  guard_intact(&y))) {
+    if (good &&
+        !(guard_intact(&w) && guard_intact(&bias) && guard_intact(&x) && guard_intact(&out) && guard_intact(&y))) {
         snprintf(reason, sizeof reason, "a canary was overwritten");
         good = false;
     }
     if (!good)
-        snprintf(why, WHY_SIZE, "%s: V%zu%s outputs %zu K%zu rows %zu side %d offset %zu: %.200s", table->name, c->width,
-                 c->wide ? " wide" : "", c->outputs, c->depth, c->rows, c->side, c->offset, reason);
+        snprintf(why, WHY_SIZE, "%s: V%zu%s outputs %zu K%zu rows %zu side %d offset %zu: %.200s", table->name,
+                 c->width, c->wide ? " wide" : "", c->outputs, c->depth, c->rows, c->side, c->offset, reason);
     if (hash)
         *hash = hash_affine(c, &p, &out);
     guard_destroy(&w);

@@ -13,12 +13,12 @@
 #include <string.h>
 
 /* The call is refused with that status and a sentence that holds `fragment`. */
-#define REFUSED(call, status_, fragment)                                                                     \
-    do {                                                                                                     \
-        lw_status got_ = (call);                                                                             \
-        cr_expect_eq(got_, status_, "%s: %s, expected %s (%s)", #call, lw_status_name(got_),                 \
-                     lw_status_name(status_), lw_error());                                                   \
-        cr_expect(strstr(lw_error(), fragment), "%s: \"%s\" does not say \"%s\"", #call, lw_error(), fragment); \
+#define REFUSED(call, status_, fragment)                                                                              \
+    do {                                                                                                              \
+        lw_status got_ = (call);                                                                                      \
+        cr_expect_eq(got_, status_, "%s: %s, expected %s (%s)", #call, lw_status_name(got_), lw_status_name(status_), \
+                     lw_error());                                                                                     \
+        cr_expect(strstr(lw_error(), fragment), "%s: \"%s\" does not say \"%s\"", #call, lw_error(), fragment);       \
     } while (0)
 
 #define OK(call) cr_assert_eq((call), LW_OK, "%s: %s", #call, lw_error())

@@ -59,8 +59,7 @@ static double affine(const double *weight, const double *bias, size_t row, const
 }
 
 /* W x + b + R h + d of one row of the stacked gates. */
-static double gate_sum(const ref_layer *layer, const ref_cell *cell, size_t row, const double *x,
-                       const double *h)
+static double gate_sum(const ref_layer *layer, const ref_cell *cell, size_t row, const double *x, const double *h)
 {
     return affine(cell->weight_ih, cell->bias_ih, row, x, layer->brick.input) +
            affine(cell->weight_hh, cell->bias_hh, row, h, layer->output);
@@ -173,8 +172,8 @@ static void walk_row(const ref_layer *layer, lw_direction direction, size_t batc
     }
 }
 
-static void run_layer(const ref_layer *layer, double *(*memory)[2], size_t steps, size_t batch,
-                      const size_t *lengths, const double *input, ref_layer_trace *trace)
+static void run_layer(const ref_layer *layer, double *(*memory)[2], size_t steps, size_t batch, const size_t *lengths,
+                      const double *input, ref_layer_trace *trace)
 {
     size_t rows = steps * batch, H = layer->brick.hidden;
     trace->output = ref_alloc(rows * layer->directions * layer->output, sizeof(double));
@@ -207,8 +206,7 @@ static double *last_output(const ref_model *model, const ref_state *state, const
         for (size_t b = 0; b < batch; b++) {
             size_t length = lengths ? lengths[b] : trace->steps;
             if (length)
-                memcpy(values + b * width, trace->output + ((length - 1) * batch + b) * width,
-                       width * sizeof(double));
+                memcpy(values + b * width, trace->output + ((length - 1) * batch + b) * width, width * sizeof(double));
         }
         return values;
     }
@@ -219,8 +217,7 @@ static double *last_output(const ref_model *model, const ref_state *state, const
     for (size_t b = 0; b < batch; b++)
         for (size_t d = 0, column = 0; d < 2; d++)
             if (ref_has_direction(layer, (lw_direction)d)) {
-                memcpy(values + b * width + column, state->memory[next - 1][d][LW_HIDDEN] + b * R,
-                       R * sizeof(double));
+                memcpy(values + b * width + column, state->memory[next - 1][d][LW_HIDDEN] + b * R, R * sizeof(double));
                 column += R;
             }
     for (; next < model->layer_count; next++) {

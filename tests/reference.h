@@ -67,10 +67,10 @@ void ref_state_destroy(ref_state *state);
 
 /* What a layer computed. Steps beyond a row's length are zero. */
 typedef struct ref_layer_trace {
-    double *output;       /* (T, B, directions * R) */
-    double *signals[2];   /* by lw_direction: (T, B, signals, H) */
-    double *h_before[2];  /* by lw_direction: (T, B, R), the hidden state that the step started from */
-    double *c_before[2];  /* by lw_direction: (T, B, H); LSTM */
+    double *output;      /* (T, B, directions * R) */
+    double *signals[2];  /* by lw_direction: (T, B, signals, H) */
+    double *h_before[2]; /* by lw_direction: (T, B, R), the hidden state that the step started from */
+    double *c_before[2]; /* by lw_direction: (T, B, H); LSTM */
 } ref_layer_trace;
 
 typedef struct ref_trace {

@@ -43,8 +43,8 @@ size_t ref_memory_width(const ref_layer *layer, lw_memory memory)
     return memory == LW_CELL ? layer->brick.hidden : layer->output;
 }
 
-static const double *add_parameter(ref_model *model, const char *brick, const char *parameter, size_t fan,
-                                   size_t rows, size_t columns)
+static const double *add_parameter(ref_model *model, const char *brick, const char *parameter, size_t fan, size_t rows,
+                                   size_t columns)
 {
     size_t index = model->parameter_count++;
     ref_parameter *p = &model->parameters[index];
@@ -65,9 +65,8 @@ static void add_cell(ref_model *model, ref_layer *layer, const char *name, size_
     size_t rows = gate_count(brick) * brick->hidden;
     char suffix[64], text[96];
     snprintf(suffix, sizeof suffix, "_l%zu%s", level, direction == LW_REVERSE ? "_reverse" : "");
-#define ADD(field, rows_, columns)                      \
-    (snprintf(text, sizeof text, field "%s", suffix), \
-     add_parameter(model, name, text, brick->hidden, rows_, columns))
+#define ADD(field, rows_, columns) \
+    (snprintf(text, sizeof text, field "%s", suffix), add_parameter(model, name, text, brick->hidden, rows_, columns))
     cell->weight_ih = ADD("weight_ih", rows, brick->input);
     cell->weight_hh = ADD("weight_hh", rows, layer->output);
     if (!(brick->options & LW_NO_BIAS)) {

@@ -117,16 +117,15 @@ const char *scenario_text(const scenario *s)
 {
     static const char *const kinds[] = {"?", "lstm", "gru", "rnn", "dense", "activation"};
     static char text[1024];
-    size_t used = (size_t)snprintf(text, sizeof text, "T%zu B%zu%s%s layouts %d,%d output %d threads %zu seed %llu:",
-                                   s->steps, s->batch, s->ragged ? " ragged" : "", s->start ? " start" : "",
-                                   s->input_layout, s->output_layout, s->output_kind, s->threads,
-                                   (unsigned long long)s->seed);
+    size_t used = (size_t)snprintf(text, sizeof text,
+                                   "T%zu B%zu%s%s layouts %d,%d output %d threads %zu seed %llu:", s->steps, s->batch,
+                                   s->ragged ? " ragged" : "", s->start ? " start" : "", s->input_layout,
+                                   s->output_layout, s->output_kind, s->threads, (unsigned long long)s->seed);
     for (size_t k = 0; k < s->brick_count && used < sizeof text; k++) {
         const lw_brick *b = &s->bricks[k];
-        used += (size_t)snprintf(text + used, sizeof text - used,
-                                 " [%s I%zu H%zu L%zu d%d f%d o%u P%zu cc%g gc%g]", kinds[b->kind], b->input,
-                                 b->hidden, b->layers, b->direction, b->function, b->options, b->projection,
-                                 (double)b->cell_clip, (double)b->gate_clip);
+        used += (size_t)snprintf(text + used, sizeof text - used, " [%s I%zu H%zu L%zu d%d f%d o%u P%zu cc%g gc%g]",
+                                 kinds[b->kind], b->input, b->hidden, b->layers, b->direction, b->function, b->options,
+                                 b->projection, (double)b->cell_clip, (double)b->gate_clip);
     }
     return text;
 }
@@ -170,8 +169,7 @@ double compare_worst(void)
     return worst;
 }
 
-bool compare(const char *what, const float *got, const double *want, size_t count, double tolerance,
-             char why[WHY_SIZE])
+bool compare(const char *what, const float *got, const double *want, size_t count, double tolerance, char why[WHY_SIZE])
 {
     double scale = 1;
     for (size_t k = 0; k < count; k++)
@@ -179,8 +177,8 @@ bool compare(const char *what, const float *got, const double *want, size_t coun
     for (size_t k = 0; k < count; k++) {
         double error = fabs((double)got[k] - want[k]) / scale;
         if (!(error <= tolerance)) {
-            snprintf(why, WHY_SIZE, "%s[%zu] of %zu is %.9g, expected %.17g: %.3g off, %.3g allowed", what, k,
-                     count, (double)got[k], want[k], error, tolerance);
+            snprintf(why, WHY_SIZE, "%s[%zu] of %zu is %.9g, expected %.17g: %.3g off, %.3g allowed", what, k, count,
+                     (double)got[k], want[k], error, tolerance);
             return false;
         }
         worst = fmax(worst, error / tolerance);

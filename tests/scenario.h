@@ -30,19 +30,22 @@ typedef struct scenario {
     size_t brick_count;
     size_t steps;
     size_t batch;
-    bool ragged;       /* lengths 0 to T */
-    bool start;        /* a random initial state, else zero */
+    bool ragged; /* lengths 0 to T */
+    bool start;  /* a random initial state, else zero */
     layout input_layout;
     layout output_layout;
     lw_output output_kind;
     size_t threads;
     float weight_scale; /* times PyTorch's 1/sqrt(H) */
     float input_scale;
-    uint64_t seed;      /* of the numbers */
+    uint64_t seed; /* of the numbers */
 } scenario;
 
 /* Fields that a test does not care about: one row, dense, sequence output, one thread, scales 1. */
-#define SCENARIO_INIT {.steps = 1, .batch = 1, .threads = 1, .weight_scale = 1, .input_scale = 1}
+#define SCENARIO_INIT                                                             \
+    {                                                                             \
+        .steps = 1, .batch = 1, .threads = 1, .weight_scale = 1, .input_scale = 1 \
+    }
 
 /* Draws everything from the seed. `kind` is the first recurrent brick's. */
 void scenario_random(scenario *s, lw_kind kind, uint64_t seed);

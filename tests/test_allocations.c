@@ -32,6 +32,9 @@ extern void *__libc_realloc(void *block, size_t bytes);
 extern void *__libc_memalign(size_t alignment, size_t bytes);
 extern void __libc_free(void *block);
 
+/* The library must find these before glibc's. */
+#define INTERPOSED __attribute__((visibility("default")))
+
 static atomic_bool armed;
 static atomic_size_t allocations, locks;
 
@@ -41,38 +44,38 @@ static void count_allocation(void)
         atomic_fetch_add(&allocations, 1);
 }
 
-void *malloc(size_t bytes)
+INTERPOSED void *malloc(size_t bytes)
 {
     count_allocation();
     return __libc_malloc(bytes);
 }
 
-void *calloc(size_t count, size_t size)
+INTERPOSED void *calloc(size_t count, size_t size)
 {
     count_allocation();
     return __libc_calloc(count, size);
 }
 
-void *realloc(void *block, size_t bytes)
+INTERPOSED void *realloc(void *block, size_t bytes)
 {
     count_allocation();
     return __libc_realloc(block, bytes);
 }
 
-void *aligned_alloc(size_t alignment, size_t bytes)
+INTERPOSED void *aligned_alloc(size_t alignment, size_t bytes)
 {
     count_allocation();
     return __libc_memalign(alignment, bytes);
 }
 
-int posix_memalign(void **block, size_t alignment, size_t bytes)
+INTERPOSED int posix_memalign(void **block, size_t alignment, size_t bytes)
 {
     count_allocation();
     *block = __libc_memalign(alignment, bytes);
     return *block ? 0 : ENOMEM;
 }
 
-void free(void *block)
+INTERPOSED void free(void *block)
 {
     if (block)
         count_allocation();
@@ -89,27 +92,27 @@ static int forward_lock(const char *name, void *object)
     return real(object);
 }
 
-int pthread_mutex_lock(pthread_mutex_t *mutex)
+INTERPOSED int pthread_mutex_lock(pthread_mutex_t *mutex)
 {
     return forward_lock("pthread_mutex_lock", mutex);
 }
 
-int pthread_mutex_trylock(pthread_mutex_t *mutex)
+INTERPOSED int pthread_mutex_trylock(pthread_mutex_t *mutex)
 {
     return forward_lock("pthread_mutex_trylock", mutex);
 }
 
-int pthread_rwlock_rdlock(pthread_rwlock_t *lock)
+INTERPOSED int pthread_rwlock_rdlock(pthread_rwlock_t *lock)
 {
     return forward_lock("pthread_rwlock_rdlock", lock);
 }
 
-int pthread_rwlock_wrlock(pthread_rwlock_t *lock)
+INTERPOSED int pthread_rwlock_wrlock(pthread_rwlock_t *lock)
 {
     return forward_lock("pthread_rwlock_wrlock", lock);
 }
 
-int pthread_spin_lock(pthread_spinlock_t *lock)
+INTERPOSED int pthread_spin_lock(pthread_spinlock_t *lock)
 {
     return forward_lock("pthread_spin_lock", (void *)lock);
 }
@@ -125,6 +128,20 @@ Test(allocations, counters_count)
     atomic_store(&armed, false);
     cr_assert_eq(allocations, 2);
     cr_assert_eq(locks, 1);
+}
+
+/* What the library allocates is counted too, or the tests below would show nothing. */
+Test(allocations, counters_see_the_library)
+{
+    lw_brick brick = LW_BRICK_INIT(LW_LSTM);
+    brick.input = brick.hidden = 3;
+    lw_model *model;
+    atomic_store(&armed, true);
+    lw_status status = lw_model_create(&brick, 1, NULL, &model);
+    lw_model_destroy(model);
+    atomic_store(&armed, false);
+    cr_assert_eq(status, LW_OK);
+    cr_assert_geq(allocations, 4);
 }
 
 /* ---- steps ---- */

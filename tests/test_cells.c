@@ -204,7 +204,8 @@ ParameterizedTest(struct parameter *p, cells, no_steps)
         cr_assert(memcmp(before, after, bytes) == 0);
         for (size_t b = 0; b < 3; b++)
             for (int d = 0; d < 2; d++)
-                cr_assert(memcmp(output + b * 38 + d * 19, h.memory[0][d][LW_HIDDEN] + b * 19, 19 * sizeof(float)) == 0);
+                cr_assert(memcmp(output + b * 38 + d * 19, h.memory[0][d][LW_HIDDEN] + b * 19, 19 * sizeof(float)) ==
+                          0);
         free(before);
         free(after);
         lw_state_destroy(state);

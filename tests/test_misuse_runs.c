@@ -48,8 +48,13 @@ Test(misuse, run_strides)
         size_t step, row;
         const char *fragment;
     } cases[] = {
-        {5, 3, "overlap"},        {6, 2, "overlap"},        {0, 3, "overlap"},        {6, 0, "overlap"},
-        {SIZE_MAX, 3, "overflow"}, {6, SIZE_MAX, "overflow"}, {SIZE_MAX / 2, SIZE_MAX / 2, "overflow"},
+        {5, 3, "overlap"},
+        {6, 2, "overlap"},
+        {0, 3, "overlap"},
+        {6, 0, "overlap"},
+        {SIZE_MAX, 3, "overflow"},
+        {6, SIZE_MAX, "overflow"},
+        {SIZE_MAX / 2, SIZE_MAX / 2, "overflow"},
         {3, 8, "overlap"},
     };
     for (size_t k = 0; k < sizeof cases / sizeof *cases; k++) {
@@ -125,14 +130,14 @@ Test(misuse, probes)
     float values[3 * 2 * 6 * 2];
     const size_t good[2] = {3, 0}, bad[2] = {0, 4};
     const lw_probe fine = {.size = sizeof(lw_probe), .units = good, .unit_count = 2, .values = values, .capacity = 72};
-#define PROBE(field, value, status, fragment)                          \
-    do {                                                               \
-        lw_probe probe = fine;                                         \
-        probe.field = value;                                           \
-        lw_io io = f.io;                                               \
-        io.probes = &probe;                                            \
-        io.probe_count = 1;                                            \
-        REFUSED(lw_run(f.context, f.state, &io), status, fragment);    \
+#define PROBE(field, value, status, fragment)                       \
+    do {                                                            \
+        lw_probe probe = fine;                                      \
+        probe.field = value;                                        \
+        lw_io io = f.io;                                            \
+        io.probes = &probe;                                         \
+        io.probe_count = 1;                                         \
+        REFUSED(lw_run(f.context, f.state, &io), status, fragment); \
     } while (0)
     PROBE(size, 3, LW_ERR_ARGUMENT, "size");
     PROBE(layer, 1, LW_ERR_NOT_FOUND, "layer 1");

@@ -50,8 +50,8 @@ static void check_probe(const harness *h, const lw_probe *p, const ref_trace *tr
     for (size_t g = 0; g < groups; g++)
         for (size_t k = 0; k < U; k++)
             want[g * U + k] = trace->layers[p->layer].signals[p->direction][g * H + (p->units ? p->units[k] : k)];
-    cr_assert(compare("probe", p->values, want, p->capacity, harness_tolerance(h), why), "layer %zu direction %d: %s: %s",
-              p->layer, p->direction, scenario_text(&h->s), why);
+    cr_assert(compare("probe", p->values, want, p->capacity, harness_tolerance(h), why),
+              "layer %zu direction %d: %s: %s", p->layer, p->direction, scenario_text(&h->s), why);
     uint32_t after;
     memcpy(&after, p->values + p->capacity, sizeof after);
     cr_assert_eq(after, UINT32_MAX, "the probe wrote beyond its capacity");

@@ -134,9 +134,9 @@ ParameterizedTest(struct parameter *p, streaming, steps)
         float *output = ref_alloc(w.count, sizeof *output);
         lw_state *state = harness_state(&w.h, why);
         for (size_t t = 0; t < w.h.s.steps; t++)
-            cr_assert_eq(lw_step(w.h.context, state, w.h.input + t * B * w.h.input_size,
-                                 output + t * B * w.h.output_size),
-                         LW_OK, "%s", lw_error());
+            cr_assert_eq(
+                lw_step(w.h.context, state, w.h.input + t * B * w.h.input_size, output + t * B * w.h.output_size),
+                LW_OK, "%s", lw_error());
         expect_same(&w, output, state, "lw_step");
         lw_state_destroy(state);
         /* Without an output the state moves all the same. */

@@ -59,8 +59,9 @@ static void expect_map(const harness *h, const float *clean, const float *got, s
                 bool poisoned = b == row && (reverse ? t <= at : t >= at);
                 size_t k = (t * ROWS + b) * O + o;
                 if (poisoned)
-                    cr_assert(isnan(got[k]), "step %zu row %zu unit %zu is %g: the NaN of step %zu row %zu was lost: %s",
-                              t, b, o, (double)got[k], at, row, scenario_text(&h->s));
+                    cr_assert(isnan(got[k]),
+                              "step %zu row %zu unit %zu is %g: the NaN of step %zu row %zu was lost: %s", t, b, o,
+                              (double)got[k], at, row, scenario_text(&h->s));
                 else
                     cr_assert(memcmp(clean + k, got + k, sizeof *got) == 0,
                               "step %zu row %zu unit %zu was touched by step %zu row %zu: %s", t, b, o, at, row,
