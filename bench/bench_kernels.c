@@ -143,9 +143,11 @@ void bench_kernels_register(void)
     for (int what = 0; what < WHAT_COUNT; what++)
         for (size_t s = 0; s < SIZE_COUNT; s++)
             for (size_t i = 0; i < isa_count; i++)
-                for (int merged = 0; merged < (what < LSTM ? 1 : 2); merged++) {
+                for (int merged = 0; merged < 2; merged++) {
                     const struct size *size = &sizes[s];
                     char name[128];
+                    if (merged && (size->input == 1 || (what != LSTM && what != GRU && what != RNN)))
+                        continue;
                     if (!bench_worth_it(isas[i].isa, 2.0 * (double)size->rows * (double)size->hidden * 4.0 *
                                                          (double)(size->input + size->hidden)))
                         continue;

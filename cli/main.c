@@ -14,7 +14,7 @@
 #include <string.h>
 
 const struct command *const commands[] = {&command_info,  &command_inspect,    &command_run,
-                                          &command_gates, &command_completion, NULL};
+                                          &command_gates, &command_explain, &command_completion, NULL};
 
 static void print_help(void)
 {

@@ -135,6 +135,17 @@ LW_API lw_status lw_machine_query(lw_machine *machine);
  * in flop/s (a multiply-add counts two). Takes about 50 ms. 0.0 when the threads could not be had. */
 LW_API double lw_machine_peak(size_t threads);
 
+/* The limits of the machine for the current instruction set, all `threads` together: multiply-adds, and reading from
+ * buffers that fit each level of the memory hierarchy (0 where the level is unknown). `size` is set by the caller. */
+typedef struct lw_limits {
+    size_t size;
+    size_t threads;
+    double flops; /* flop/s */
+    double l1, l2, l3, dram; /* byte/s */
+} lw_limits;
+/* Measures them; takes about a second. `threads` 0: all. */
+LW_API lw_status lw_machine_limits(size_t threads, lw_limits *limits);
+
 /* ------------------------------------------------------------------------------------------------------
  * 4. Models, from bricks
  *
@@ -397,6 +408,41 @@ LW_API lw_status lw_step(lw_context *context, lw_state *state, const float *x, f
  * streams may come and go from call to call; each result has the bits that it would have alone. The states must
  * differ from each other. No allocation, lock or system call for a model without reverse layers. */
 LW_API lw_status lw_step_many(lw_context *context, lw_state *const *states, size_t count, const float *x, float *y);
+
+/*
+ * Tuning: what a run of that shape does, and why. The prediction rests on a small cost model; given `limits` (measured
+ * by lw_machine_limits on as many threads as the context has) it is made from this machine's own figures.
+ */
+typedef struct lw_choice {
+    const char *name;   /* "one thread", "rows", "units", "wavefront"; static */
+    size_t threads;     /* 0: not possible for this shape */
+    double seconds;     /* predicted for the whole call */
+    const char *reason; /* why it was chosen, or refused; static */
+} lw_choice;
+
+typedef struct lw_explanation {
+    size_t size;
+    lw_isa isa;
+    size_t lanes;            /* floats in a vector */
+    size_t tile_rows;        /* rows of the register tile of the widest layer */
+    size_t tile_vectors;     /* weight vectors of it */
+    size_t threads, teams, members, stages; /* teams deal rows; members share units; stages are a wavefront's */
+    size_t block_rows;       /* rows that a team walks together */
+    size_t segment_steps;    /* steps that a layer walks before the next layer does */
+    size_t merged_rows;      /* steps x rows of the input part that become one product; 1: none */
+    double flops;            /* of the call */
+    double weight_bytes;     /* of all packed weights */
+    double traffic_bytes;    /* recurrent weights read in the call */
+    double seconds;          /* predicted for the call */
+    const char *bound;       /* "arithmetic", "L1", "L2", "L3", "memory", "overhead"; static */
+    double share;            /* of the predicted time that its bound takes */
+    size_t workspace_bytes, state_bytes;
+    lw_choice choices[4];    /* the chosen one first */
+} lw_explanation;
+
+/* Explains lw_run with `steps` and `batch` on this context. Runs nothing. `limits` may be NULL. */
+LW_API lw_status lw_explain(const lw_context *context, size_t steps, size_t batch, const lw_limits *limits,
+                            lw_explanation *explanation);
 
 /* ------------------------------------------------------------------------------------------------------
  * 7. Reading the gates

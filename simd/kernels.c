@@ -41,12 +41,34 @@ static double kernel_peak(size_t count)
     return 2.0 * CHAINS * LW_LANES * (double)count;
 }
 
+/* Enough chains of additions that only the loads limit. */
+static float kernel_read(size_t n, const float *from)
+{
+    enum { CHAINS = 8 };
+    lw_vec acc[CHAINS];
+    LW_UNROLL
+    for (int i = 0; i < CHAINS; i++)
+        acc[i] = v_set(0.0f);
+    for (; n >= CHAINS * LW_LANES; n -= CHAINS * LW_LANES, from += CHAINS * LW_LANES) {
+        LW_UNROLL
+        for (int i = 0; i < CHAINS; i++)
+            acc[i] = v_add(acc[i], v_load(from + i * LW_LANES));
+    }
+    float out[LW_LANES];
+    LW_UNROLL
+    for (int i = 1; i < CHAINS; i++)
+        acc[0] = v_add(acc[0], acc[i]);
+    v_store(out, acc[0]);
+    return out[0];
+}
+
 #define LW_TEXT(x) #x
 #define LW_NAME(x) LW_TEXT(x)
 
 const struct lw_kernels LW_TABLE = {
     .name = LW_NAME(LW_ISA_NAME),
     .lanes = LW_LANES,
+    .tile_rows = {LW_ROWS_1, LW_ROWS_2, LW_ROWS_3, LW_ROWS_4},
     .affine = kernel_affine,
     .dense = kernel_dense,
     .lstm = kernel_lstm,
@@ -56,4 +78,5 @@ const struct lw_kernels LW_TABLE = {
     .rnn = kernel_rnn,
     .activate = kernel_activate,
     .peak = kernel_peak,
+    .read = kernel_read,
 };

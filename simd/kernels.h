@@ -77,6 +77,7 @@ struct lw_step {
 struct lw_kernels {
     const char *name;
     size_t lanes; /* L */
+    size_t tile_rows[4]; /* rows of a register tile of 1 to 4 vectors */
 
     /* out, panels of (rows, V, L) = bias + x (rows, K) times the matrix. */
     void (*affine)(const struct lw_matrix *m, size_t rows, const float *x, size_t x_stride, float *out, size_t begin,
@@ -98,6 +99,8 @@ struct lw_kernels {
 
     /* Does `count` rounds of independent fused multiply-adds in registers and returns their number of flops. */
     double (*peak)(size_t count);
+    /* Reads n floats, as fast as loads go, and returns a value that depends on all whole blocks of them. */
+    float (*read)(size_t n, const float *from);
 };
 
 /* A table for each instruction set of the build. */

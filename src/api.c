@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "check.h"
+#include "explain.h"
 #include "forward.h"
 
 /* An object that a call uses; a second call at the same time is refused. */
@@ -187,6 +188,17 @@ lw_status lw_context_reserve(lw_context *context, size_t steps, size_t batch)
     status = lw_context_grow(context, floats);
     give(&context->busy);
     return status;
+}
+
+lw_status lw_explain(const lw_context *context, size_t steps, size_t batch, const lw_limits *limits,
+                     lw_explanation *explanation)
+{
+    CHECK_POINTER(context);
+    CHECK_STRUCT(explanation, lw_explanation);
+    if (limits)
+        CHECK_STRUCT(limits, lw_limits);
+    lw_status status = check_batch(batch);
+    return status ? status : lw_explain_run(context, steps, batch, limits, explanation);
 }
 
 /* Rows of `width` floats at strides that are dense by default; *floats is the extent from the first float to the one

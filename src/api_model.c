@@ -83,6 +83,12 @@ double lw_machine_peak(size_t threads)
     return lw_machine_measure_peak(threads);
 }
 
+lw_status lw_machine_limits(size_t threads, lw_limits *limits)
+{
+    CHECK_STRUCT(limits, lw_limits);
+    return lw_machine_measure(threads, limits);
+}
+
 lw_status lw_model_create(const lw_brick *bricks, size_t count, const lw_model_options *options, lw_model **model)
 {
     CHECK_STRUCT(bricks, lw_brick);

@@ -65,7 +65,7 @@ lw_status lw_context_build(const lw_model *model, const lw_context_options *opti
         status = lw_fail(LW_ERR_SHAPE, "the size of the workspace overflows");
     if (!status)
         status = lw_context_grow(context, floats);
-    context->step_cycles = one.cost;
+    context->step_cycles = one.schedule.cost.cycles;
     if (status) {
         lw_context_free(context);
         return status;

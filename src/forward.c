@@ -107,7 +107,7 @@ static void fill_block(struct worker *w, size_t first)
 {
     const lw_io *io = &w->call->io;
     for (size_t i = 0; i < w->rows; i++) {
-        size_t row = (first + i) * w->plan->teams + w->team, at = i;
+        size_t row = (first + i) * w->plan->schedule.teams + w->team, at = i;
         size_t length = io->lengths ? io->lengths[row] : io->steps;
         for (; at > 0 && w->lengths[at - 1] < length; at--) {
             w->lengths[at] = w->lengths[at - 1];
@@ -383,28 +383,28 @@ static void run_together(struct worker *w, size_t end)
 static void run_stage(struct worker *w, size_t stage, size_t segment, size_t end)
 {
     const struct lw_plan *plan = w->plan;
-    const size_t first = stage ? plan->stage_end[stage - 1] : 0, parity = segment % 2;
+    const size_t first = stage ? plan->schedule.stage_end[stage - 1] : 0, parity = segment % 2;
     w->t0 = segment * plan->segment;
     w->steps = lw_min(plan->segment, w->call->io.steps - w->t0);
     w->own = w->base + (2 * stage + parity) * plan->team_floats;
     struct view in = stage ? w->sync->handed[stage - 1][parity] : stage_input(w);
-    struct view out = run_levels(w, first, lw_min(plan->stage_end[stage], end), in);
+    struct view out = run_levels(w, first, lw_min(plan->schedule.stage_end[stage], end), in);
     w->sync->handed[stage][parity] = out;
-    if (stage + 1 == plan->stages)
+    if (stage + 1 == plan->schedule.stages)
         emit(w, out);
 }
 
 static void run_wavefront(struct worker *w, size_t end)
 {
     const struct lw_plan *plan = w->plan;
-    const size_t segments = lw_ceil_div(w->call->io.steps, plan->segment), ticks = segments + plan->stages - 1;
+    const size_t segments = lw_ceil_div(w->call->io.steps, plan->segment), ticks = segments + plan->schedule.stages - 1;
     bool alone = false;
     for (size_t tick = 0; tick < ticks && (!alone || w->stage == 0); tick++) {
-        for (size_t stage = 0; stage < plan->stages; stage++)
+        for (size_t stage = 0; stage < plan->schedule.stages; stage++)
             if ((alone || stage == w->stage) && tick >= stage && tick - stage < segments)
                 run_stage(w, stage, tick - stage, end);
         if (!alone)
-            alone = lw_barrier_wait(&w->sync->side[2], plan->stages);
+            alone = lw_barrier_wait(&w->sync->side[2], plan->schedule.stages);
     }
     w->own = w->base;
 }
@@ -414,14 +414,14 @@ static void run_block(struct worker *w)
 {
     const lw_io *io = &w->call->io;
     const struct lw_model *model = w->model;
-    const size_t threads = w->plan->members * w->plan->stages;
+    const size_t threads = w->plan->schedule.members * w->plan->schedule.stages;
     const bool last = io->output_kind == LW_OUTPUT_LAST, recurrent = model->collapse < model->level_count;
     const size_t end = last && recurrent ? model->collapse + 1 : model->level_count;
     const bool first = w->member == 0 && w->stage == 0;
     if (first)
         exchange_states(w, true);
     lw_barrier_wait(&w->sync->all, threads);
-    if (w->plan->stages > 1)
+    if (w->plan->schedule.stages > 1)
         run_wavefront(w, end);
     else
         run_together(w, end);
@@ -440,14 +440,14 @@ static void run_thread(void *argument, size_t index, size_t count)
     const struct lw_call *call = argument;
     struct lw_plan plan = call->context->call_plan;
     /* Fewer threads than planned: one does it all, in the same workspace. */
-    if (count < plan.teams * plan.members * plan.stages)
-        plan.teams = plan.members = plan.stages = 1;
-    const size_t threads = plan.members * plan.stages;
-    if (index >= plan.teams * threads)
+    if (count < plan.schedule.teams * plan.schedule.members * plan.schedule.stages)
+        plan.schedule.teams = plan.schedule.members = plan.schedule.stages = 1;
+    const size_t threads = plan.schedule.members * plan.schedule.stages;
+    if (index >= plan.schedule.teams * threads)
         return;
-    struct worker w = {.call = call, .model = call->context->model, .plan = &plan, .members = plan.members};
+    struct worker w = {.call = call, .model = call->context->model, .plan = &plan, .members = plan.schedule.members};
     w.team = index / threads;
-    if (plan.stages > 1)
+    if (plan.schedule.stages > 1)
         w.stage = index % threads;
     else
         w.member = index % threads;
@@ -455,7 +455,7 @@ static void run_thread(void *argument, size_t index, size_t count)
     w.base = w.own = call->context->workspace + w.team * plan.team_floats;
     w.user_rows = (size_t *)(void *)(w.base + plan.order);
     w.lengths = w.user_rows + plan.rows;
-    size_t rows = call->io.batch / plan.teams + (w.team < call->io.batch % plan.teams);
+    size_t rows = call->io.batch / plan.schedule.teams + (w.team < call->io.batch % plan.schedule.teams);
     for (size_t first = 0; first < rows; first += w.rows) {
         w.rows = lw_min(plan.rows, rows - first);
         if (w.member == 0 && w.stage == 0)
@@ -490,9 +490,9 @@ lw_status lw_forward_run(struct lw_call *call)
     if (status)
         return status;
     lw_probe_clear(context->model, io);
-    for (size_t team = 0; team < plan->teams; team++)
+    for (size_t team = 0; team < plan->schedule.teams; team++)
         for (size_t side = 0; side < 3; side++)
             lw_barrier_begin(&context->teams[team].side[side]);
-    lw_parallel_run(plan->teams * plan->members * plan->stages, context->parallel, context->pool, run_thread, call);
+    lw_parallel_run(plan->schedule.teams * plan->schedule.members * plan->schedule.stages, context->parallel, context->pool, run_thread, call);
     return LW_OK;
 }

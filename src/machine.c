@@ -20,11 +20,19 @@ void lw_machine_fill(lw_machine *machine)
     lw_cpu_name(machine->cpu_name, sizeof machine->cpu_name);
 }
 
+/* All threads do the same at once, again and again; the best run of each thread counts, because others disturb a run but
+ * never speed it up. */
 struct race {
     const struct lw_kernels *kernels;
     struct lw_barrier start;
+    const float *data;    /* each thread's own part of it is read; NULL: multiply-adds */
+    size_t floats;        /* of a part */
     double rates[LW_MOST_THREADS];
 };
+
+#define RUNS 40
+#define RUN_SECONDS 1e-3
+#define FLOATS_IN_BLOCK 128 /* what kernel_read takes whole, on any instruction set */
 
 static double seconds(void)
 {
@@ -33,26 +41,47 @@ static double seconds(void)
     return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
 }
 
-/* Runs of about a millisecond, all threads at once; the best one of each counts, because others disturb a run but
- * never speed it up. */
+/* Does `rounds` rounds and returns the work done: flops, or bytes. */
+static double work(const struct race *race, size_t index, size_t rounds)
+{
+    if (!race->data)
+        return race->kernels->peak(rounds);
+    volatile float sink = 0.0f;
+    for (size_t i = 0; i < rounds; i++)
+        sink = race->kernels->read(race->floats, race->data + index * race->floats);
+    (void)sink;
+    return (double)rounds * (double)race->floats * sizeof(float);
+}
+
 static void race_thread(void *argument, size_t index, size_t count)
 {
     struct race *race = argument;
-    size_t rounds = 1000;
-    double best = 0.0, took = 0.0;
-    while (took < 1e-3) {
-        rounds *= 2;
+    size_t rounds = 1;
+    double best = 0.0;
+    for (double took = 0.0; took < RUN_SECONDS; rounds *= 2) {
         took = seconds();
-        race->kernels->peak(rounds);
+        work(race, index, rounds);
         took = seconds() - took;
     }
-    for (int run = 0; run < 40; run++) {
+    rounds = lw_max(1, rounds / 2);
+    for (int run = 0; run < RUNS; run++) {
         lw_barrier_wait(&race->start, count);
-        double begin = seconds(), flops = race->kernels->peak(rounds);
-        double rate = flops / (seconds() - begin);
+        double begin = seconds(), done = work(race, index, rounds);
+        double rate = done / (seconds() - begin);
         best = rate > best ? rate : best;
     }
     race->rates[index] = best;
+}
+
+static double run_race(struct race *race, size_t threads)
+{
+    for (size_t i = 0; i < LW_MOST_THREADS; i++)
+        race->rates[i] = 0.0;
+    lw_parallel_run(threads, NULL, NULL, race_thread, race);
+    double sum = 0.0;
+    for (size_t i = 0; i < threads; i++)
+        sum += race->rates[i];
+    return sum;
 }
 
 double lw_machine_measure_peak(size_t threads)
@@ -61,11 +90,42 @@ double lw_machine_measure_peak(size_t threads)
     if (!race)
         return 0.0;
     race->kernels = lw_kernels_of(lw_dispatch_current());
-    threads = lw_min(LW_MOST_THREADS, lw_parallel_threads(threads));
-    lw_parallel_run(threads, NULL, NULL, race_thread, race);
-    double sum = 0.0;
-    for (size_t i = 0; i < threads; i++)
-        sum += race->rates[i];
+    double rate = run_race(race, lw_parallel_threads(threads));
     lw_free(race);
-    return sum;
+    return rate;
+}
+
+/* Reading parts of `bytes` each. */
+static double read_rate(struct race *race, size_t threads, size_t bytes)
+{
+    race->floats = lw_round_up(lw_max(bytes / sizeof(float), FLOATS_IN_BLOCK), FLOATS_IN_BLOCK);
+    return run_race(race, threads);
+}
+
+lw_status lw_machine_measure(size_t threads, lw_limits *limits)
+{
+    const struct lw_caches caches = lw_cpu_caches();
+    threads = lw_parallel_threads(threads);
+    const size_t l3_part = lw_max(caches.l3 / 2 / threads, 2 * caches.l2), most = lw_max(64u << 20, 2 * caches.l3);
+    struct race *race = lw_alloc(sizeof *race);
+    const size_t floats = threads * lw_max(most / threads, l3_part) / sizeof(float) + threads * FLOATS_IN_BLOCK;
+    float *data = lw_alloc_array(floats, sizeof *data);
+    if (!race || !data) {
+        lw_free(race);
+        lw_free(data);
+        return lw_fail_memory(floats * sizeof *data);
+    }
+    for (size_t i = 0; i < floats; i++)
+        data[i] = 1.0f; /* touched, or all of it would be the same page of zeros */
+    race->kernels = lw_kernels_of(lw_dispatch_current());
+    *limits = (lw_limits){.size = sizeof *limits, .threads = threads};
+    limits->flops = run_race(race, threads);
+    race->data = data;
+    limits->l1 = caches.l1 ? read_rate(race, threads, caches.l1 / 2) : 0.0;
+    limits->l2 = caches.l2 ? read_rate(race, threads, caches.l2 / 2) : 0.0;
+    limits->l3 = caches.l3 ? read_rate(race, threads, l3_part) : 0.0;
+    limits->dram = read_rate(race, threads, most / threads);
+    lw_free(race);
+    lw_free(data);
+    return LW_OK;
 }

@@ -7,5 +7,6 @@
 
 void lw_machine_fill(lw_machine *machine);
 double lw_machine_measure_peak(size_t threads);
+lw_status lw_machine_measure(size_t threads, lw_limits *limits);
 
 #endif

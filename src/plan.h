@@ -10,23 +10,18 @@
 #ifndef LW_PLAN_H
 #define LW_PLAN_H
 
-#include "model.h"
+#include "cost.h"
 
 #define LW_BLOCK_ROWS ((size_t)128)   /* rows that a team walks together at most */
 #define LW_SEGMENT_ROWS ((size_t)512) /* steps x rows that all levels finish before the next ones begin */
-#define LW_WAVE_BATCH ((size_t)16)    /* rows of a wavefront at most */
-#define LW_WAVE_ROWS ((size_t)128)    /* steps x rows of its segments at most */
-#define LW_MOST_STAGES 16
 
 struct lw_plan {
     size_t steps, batch;
-    size_t teams, members; /* members: threads of a team that walk the same levels together */
-    size_t stages;         /* more than 1: a wavefront, each thread of the one team walks its own levels */
-    size_t stage_end[LW_MOST_STAGES];
+    enum lw_way way;
+    struct lw_schedule schedule;
     size_t rows;    /* of a block, at most */
     size_t segment; /* steps of a segment; all of them when a level walks backwards */
     size_t chunk;   /* steps x rows whose input part is merged into one product */
-    double cost;    /* predicted cycles of a step of the whole batch */
     /* A team's workspace, in floats. Strides are of a row. */
     size_t staged, staged_stride;
     size_t joined, joined_stride;
@@ -45,7 +40,7 @@ bool lw_plan_make(const lw_model *model, size_t steps, size_t batch, size_t thre
 /* Floats of workspace: each team its own, each stage of a wavefront two. */
 static inline size_t lw_plan_floats(const struct lw_plan *plan)
 {
-    return plan->teams * plan->team_floats * (plan->stages > 1 ? 2 * plan->stages : 1);
+    return plan->schedule.teams * plan->team_floats * (plan->schedule.stages > 1 ? 2 * plan->schedule.stages : 1);
 }
 
 /* A row of `width` floats in the workspace: a multiple of the widest vector, but not of a kilobyte, because rows that

@@ -138,9 +138,8 @@ static void plain_step(const ref_layer *layer, const double *x, double *y)
 {
     const ref_cell *cell = &layer->cell[LW_FORWARD];
     for (size_t j = 0; j < layer->output; j++) {
-        double a = x[j];
-        if (layer->brick.kind == LW_DENSE)
-            a = affine(cell->weight_ih, cell->bias_ih, j, x, layer->brick.input);
+        int dense = layer->brick.kind == LW_DENSE;
+        double a = dense ? affine(cell->weight_ih, cell->bias_ih, j, x, layer->brick.input) : x[j];
         y[j] = apply(layer->brick.function, a);
     }
 }

@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The module latchwork._core: its classes and functions, and how failures become exceptions.
+#include <cstring>
+
+#include "array.hpp"
+
+namespace binding
+{
+
+Names *names = nullptr;
+
+std::string shape_text(const std::vector<size_t> &shape)
+{
+    std::string text = "(";
+    for (size_t i = 0; i < shape.size(); i++)
+        text += (i ? ", " : "") + std::to_string(shape[i]);
+    return text + (shape.size() == 1 ? ",)" : ")");
+}
+
+std::string type_name(nb::handle object)
+{
+    return nb::str(object.type().attr("__name__")).c_str();
+}
+
+size_t to_count(nb::handle value, const std::string &what)
+{
+    nb::object number = nb::steal(PyNumber_Index(value.ptr()));
+    if (!number.is_valid()) {
+        PyErr_Clear();
+        wrong_type(what + " is a " + type_name(value) + ", expected an integer");
+    }
+    Py_ssize_t count = PyLong_AsSsize_t(number.ptr());
+    if (count < 0) {
+        PyErr_Clear(); // beyond the range, on either side
+        wrong_value(what + " is " + nb::str(number).c_str() + ", expected 0 or more and below 2^63");
+    }
+    return static_cast<size_t>(count);
+}
+
+std::string to_path(nb::handle path)
+{
+    nb::bytes bytes = nb::bytes(nb::module_::import_("os").attr("fsencode")(path));
+    if (strlen(bytes.c_str()) != bytes.size())
+        wrong_value("path holds a NUL character");
+    return {bytes.c_str(), bytes.size()};
+}
+
+nb::object empty_array(const std::vector<size_t> &shape)
+{
+    nb::list list;
+    for (size_t extent : shape)
+        list.append(extent);
+    return names->empty(nb::tuple(list), names->float32);
+}
+
+static PyObject *exception_type(const Failure &failure)
+{
+    switch (failure.status) {
+    case LW_ERR_ARGUMENT:
+    case LW_ERR_SHAPE:
+        return PyExc_ValueError;
+    case LW_ERR_MEMORY:
+        return PyExc_MemoryError;
+    case LW_ERR_FILE:
+        return failure.missing ? PyExc_FileNotFoundError : PyExc_OSError;
+    case LW_ERR_FORMAT:
+        return names->format_error.ptr();
+    case LW_ERR_UNSUPPORTED:
+        return PyExc_NotImplementedError;
+    case LW_ERR_NOT_FOUND:
+        return failure.key ? PyExc_KeyError : PyExc_LookupError;
+    default:
+        return PyExc_RuntimeError;
+    }
+}
+
+static void translate(const std::exception_ptr &pointer, void *)
+{
+    try {
+        std::rethrow_exception(pointer);
+    } catch (const Failure &failure) {
+        PyErr_SetString(exception_type(failure), failure.sentence.c_str());
+    }
+}
+
+} // namespace binding
+
+NB_MODULE(_core, module)
+{
+    using namespace binding;
+    nb::set_leak_warnings(false); // objects that live until the interpreter ends are no leak
+    nb::register_exception_translator(translate);
+
+    // Kept for good: destroying it at exit would need an interpreter that is gone by then.
+    names = new Names;
+    nb::module_ numpy = nb::module_::import_("numpy");
+    names->empty = numpy.attr("empty");
+    names->float32 = numpy.attr("dtype")("float32");
+    names->bricks = nb::module_::import_("latchwork.bricks");
+    names->format_error = nb::module_::import_("latchwork.errors").attr("FormatError");
+
+    nb::class_<Model> model(module, "Model", "A stack of recurrent and dense layers.");
+    define_state(module);
+    define_model(module, model);
+    define_run(model);
+    define_stream(module, model);
+    define_machine(module);
+}
