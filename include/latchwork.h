@@ -400,13 +400,15 @@ typedef struct lw_io {
  * reverse layer treats each call as a sequence of its own. Runs on as many threads as pay. */
 LW_API lw_status lw_run(lw_context *context, lw_state *state, const lw_io *io);
 
-/* One step for every row of the state: x (B, I), y (B, O), dense. The same bits as lw_run. No allocation, lock
- * or system call. y may be NULL. */
+/* One step for every row of the state, on the calling thread: x (B, I), y (B, O), dense. The same bits as lw_run. No
+ * allocation, lock or system call (with reverse layers and more than 8 rows: after lw_context_reserve). y may be NULL.
+ * For a large model whose step is to be shared among threads, call lw_run with one step. */
 LW_API lw_status lw_step(lw_context *context, lw_state *state, const float *x, float *y);
 
 /* One step for `count` streams at once, each with a state of one row: x (count, I), y (count, O), dense. The
  * streams may come and go from call to call; each result has the bits that it would have alone. The states must
- * differ from each other. No allocation, lock or system call for a model without reverse layers. */
+ * differ from each other. Runs on as many threads as pay, which a context of one thread forbids. No allocation for a
+ * model without reverse layers, and on one thread no lock or system call either. */
 LW_API lw_status lw_step_many(lw_context *context, lw_state *const *states, size_t count, const float *x, float *y);
 
 /*

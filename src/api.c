@@ -347,21 +347,13 @@ lw_status lw_step(lw_context *context, lw_state *state, const float *x, float *y
     CHECK_POINTER(x);
     if (state->model != context->model)
         return lw_fail(LW_ERR_SHAPE, "the state and the context are of different models");
-    if (!lw_forward_is_short(context, state->batch)) {
-        lw_io io = LW_IO_INIT;
-        io.steps = 1;
-        io.batch = state->batch;
-        io.input = x;
-        io.output = y;
-        return lw_run(context, state, &io);
-    }
     if (y && overlap(x, state->batch * context->model->input, y, state->batch * context->model->output))
         return lw_fail(LW_ERR_ARGUMENT, "the input and the output overlap");
     if (!mark(&context->busy))
         return lw_fail(LW_ERR_BUSY, "another call is using this context: give each thread its own");
     lw_status status = LW_OK;
     if (mark(&state->busy)) {
-        lw_forward_step(context, state, x, y);
+        status = lw_forward_step(context, state, x, y);
         give(&state->busy);
     } else {
         status = lw_fail(LW_ERR_BUSY, "another call is using this state: give each stream its own");

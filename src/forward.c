@@ -464,25 +464,43 @@ static void run_thread(void *argument, size_t index, size_t count)
     }
 }
 
-/* One step of a few dense rows of a state is what lw_step does. */
-static bool is_single_step(const struct lw_call *call)
+#define SHORT_CYCLES 200e3 /* about 50 microseconds: waking a thread costs a tenth of that */
+
+/* One step of a few dense rows of a state, too little for a second thread. */
+static bool is_short_step(const struct lw_call *call)
 {
     const lw_io *io = &call->io;
-    return io->steps == 1 && call->state && !io->lengths && !io->probe_count &&
-           lw_forward_is_short(call->context, io->batch) &&
-           (io->batch == 1 || (io->input_row_stride == call->context->model->input &&
-                               io->output_row_stride == call->context->model->output));
+    const lw_context *context = call->context;
+    bool dense = io->batch == 1 || (io->input_row_stride == context->model->input &&
+                                    io->output_row_stride == context->model->output);
+    return io->steps == 1 && call->state && !io->lengths && !io->probe_count && io->batch <= LW_SHORT_ROWS && dense &&
+           (context->team_count == 1 || context->step_cycles * (double)io->batch < SHORT_CYCLES);
+}
+
+lw_status lw_forward_step(lw_context *context, lw_state *state, const float *x, float *y)
+{
+    if (state->batch <= LW_SHORT_ROWS) {
+        lw_step_short(context, state, x, y);
+        return LW_OK;
+    }
+    struct lw_call call = {.context = context, .state = state, .serial = true};
+    call.io = (lw_io){.size = sizeof(lw_io), .steps = 1, .batch = state->batch, .input = x, .output = y};
+    call.io.input_row_stride = context->model->input;
+    call.io.input_step_stride = state->batch * context->model->input;
+    call.io.output_row_stride = context->model->output;
+    call.io.output_step_stride = state->batch * context->model->output;
+    return lw_forward_run(&call);
 }
 
 lw_status lw_forward_run(struct lw_call *call)
 {
     lw_context *context = call->context;
     const lw_io *io = &call->io;
-    if (is_single_step(call)) {
-        lw_forward_step(context, call->state, io->input, io->output);
+    if (is_short_step(call)) {
+        lw_step_short(context, call->state, io->input, io->output);
         return LW_OK;
     }
-    size_t threads = lw_min(lw_parallel_threads(context->threads), context->team_count);
+    size_t threads = call->serial ? 1 : lw_min(lw_parallel_threads(context->threads), context->team_count);
     if (!lw_plan_make(context->model, io->steps, io->batch, threads, &context->call_plan))
         return lw_fail(LW_ERR_SHAPE, "the workspace of %zu steps and %zu rows overflows", io->steps, io->batch);
     const struct lw_plan *plan = &context->call_plan;

@@ -11,14 +11,15 @@ struct lw_call {
     lw_state *state;         /* `batch` rows, or NULL */
     lw_state *const *states; /* or `batch` states of one row */
     lw_io io;                /* strides filled in */
+    bool serial;             /* on the calling thread alone */
 };
 
 lw_status lw_forward_run(struct lw_call *call);
 
-/* One step of a few rows on the calling thread, on the state's own memory: nothing is planned, shared or copied that
- * need not be. */
-void lw_forward_step(lw_context *context, lw_state *state, const float *x, float *y);
-/* True if that is the way for this state. */
-bool lw_forward_is_short(const lw_context *context, size_t batch);
+/* One step on the calling thread. A few rows go the short way: nothing is planned, shared or copied that need not be. */
+lw_status lw_forward_step(lw_context *context, lw_state *state, const float *x, float *y);
+
+/* The short way, on the state's own memory; at most LW_SHORT_ROWS rows. (step.c) */
+void lw_step_short(lw_context *context, lw_state *state, const float *x, float *y);
 
 #endif

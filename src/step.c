@@ -7,13 +7,6 @@
 
 #include "forward.h"
 
-#define SHORT_CYCLES 200e3 /* about 50 microseconds: waking a thread costs a tenth of that */
-
-bool lw_forward_is_short(const lw_context *context, size_t batch)
-{
-    return batch <= LW_SHORT_ROWS && (context->team_count == 1 || context->step_cycles * (double)batch < SHORT_CYCLES);
-}
-
 /* One direction of a recurrent level: y (rows, padded output) and the new state. */
 static void step_direction(const lw_context *context, lw_state *state, const struct lw_level *level, size_t d,
                            const float *x, size_t x_stride, float *y)
@@ -40,7 +33,7 @@ static void step_direction(const lw_context *context, lw_state *state, const str
         memcpy(h + r * level->h_width, y + r * plan->trail_stride, level->output * sizeof(float));
 }
 
-void lw_forward_step(lw_context *context, lw_state *state, const float *x, float *y)
+void lw_step_short(lw_context *context, lw_state *state, const float *x, float *y)
 {
     const struct lw_model *model = context->model;
     const struct lw_plan *plan = &context->step_plan;
