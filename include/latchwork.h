@@ -496,7 +496,63 @@ LW_API lw_status lw_tensors_write(const char *path, const lw_tensor *tensors, si
                                   const char *const (*metadata)[2], size_t metadata_count);
 
 /* ------------------------------------------------------------------------------------------------------
- * 9. Formulas
+ * 9. Training: gradients by backpropagation through time
+ *
+ * A tape runs a model forward, keeps what the way back needs, and gives the gradient of a loss with respect to every
+ * parameter, the input and the initial states. The parameters are the caller's: one pointer for each parameter of the
+ * model, in its order and its layout, handed over anew at each forward run, so that an optimiser may change them in
+ * between. The model tells the architecture alone.
+ *
+ *     lw_tape_forward(tape, parameters, state, &io);      // io.output is y
+ *     ... loss and its gradient dy from y ...
+ *     lw_gradients g = LW_GRADIENTS_INIT;
+ *     g.output = dy;
+ *     g.parameters = dparameters;
+ *     lw_tape_backward(tape, &g);
+ *
+ * The outputs have the same bits as those of lw_run with the same parameters, and the gradients do not depend on the
+ * number of threads or the instruction set: every sum has a fixed order.
+ * ------------------------------------------------------------------------------------------------------ */
+typedef struct lw_tape lw_tape;
+
+/* A tape for the architecture of `model`, which it holds. One thread at a time. `options` may be NULL. */
+LW_API lw_status lw_tape_create(const lw_model *model, const lw_context_options *options, lw_tape **tape);
+LW_API void lw_tape_destroy(lw_tape *tape);
+/* Bytes that a tape holds for T steps and B rows. For each layer and direction 5 * T * B * H floats of an LSTM (4 of a
+ * GRU, none of an RNN) beside its input and output. 0 where the size overflows. */
+LW_API size_t lw_tape_bytes(const lw_tape *tape, size_t steps, size_t batch);
+
+/* Runs forward as lw_run does, probes excepted, and keeps what lw_tape_backward needs. `parameters` has a pointer for
+ * each parameter of the model; NULL: those of the last forward run, unchanged. The state holds the initial values and
+ * receives the final ones; NULL: zero. The input may change afterwards: the tape has copied it. */
+LW_API lw_status lw_tape_forward(lw_tape *tape, const float *const *parameters, lw_state *state, const lw_io *io);
+
+typedef enum lw_store {
+    LW_OVERWRITE = 0,
+    LW_ACCUMULATE = 1, /* add to what is there */
+} lw_store;
+
+typedef struct lw_gradients {
+    size_t size;
+    /* In: of the loss with respect to the outputs, shape and strides as io.output had them in the forward run, and to the
+     * final states (its h and c vectors). NULL: zero. Gradients of outputs beyond a row's length are ignored. */
+    const float *output;
+    size_t output_step_stride, output_row_stride;
+    const lw_state *final_state;
+    /* Out: each may be NULL, and so may single pointers of `parameters`. `store` is about the parameters. */
+    float *const *parameters;
+    lw_store store;
+    float *input; /* (T, B, I); zero beyond a row's length */
+    size_t input_step_stride, input_row_stride;
+    lw_state *initial_state;
+} lw_gradients;
+#define LW_GRADIENTS_INIT {.size = sizeof(lw_gradients)}
+
+/* Walks back through the last forward run. LW_ERR_ARGUMENT without one. May be called again, with other gradients. */
+LW_API lw_status lw_tape_backward(lw_tape *tape, const lw_gradients *gradients);
+
+/* ------------------------------------------------------------------------------------------------------
+ * 10. Formulas
  *
  * x is the step's input, h the hidden state before it, s the logistic function, * the element-wise product.
  *

@@ -114,6 +114,7 @@ LW_INLINE void tile_rows(const int V, size_t rows, const float *w, const float *
 LW_INLINE void affine_panel(const int V, size_t rows, const float *w, const float *x, size_t x_stride, size_t depth,
                             const float *bias, float *out)
 {
+    /* Without a bias the sum goes on from what stands in out. */
     const size_t most = V == 4 ? LW_ROWS_4 : V == 3 ? LW_ROWS_3 : V == 2 ? LW_ROWS_2 : LW_ROWS_1;
     size_t tiles = (rows + most - 1) / most;
     if (tiles == 0)
@@ -127,7 +128,7 @@ LW_INLINE void affine_panel(const int V, size_t rows, const float *w, const floa
         for (size_t i = 0; i < tiles; i++) {
             size_t count = least + (i < more);
             tile_rows(V, count, w + k * V * LW_LANES, x + row * x_stride + k, x_stride, part, bias,
-                      out + row * V * LW_LANES, k == 0);
+                      out + row * V * LW_LANES, k == 0 && bias);
             row += count;
         }
         k += part;
@@ -165,11 +166,10 @@ LW_INLINE size_t panel_width(const struct lw_matrix *m, size_t p)
     return rest < m->width ? rest : m->width;
 }
 
-/* Panel p of matrix m for `rows` rows into out. */
-static void affine_one(const struct lw_matrix *m, size_t p, size_t rows, const float *x, size_t x_stride, float *out)
+static void affine_from(const struct lw_matrix *m, size_t p, size_t rows, const float *x, size_t x_stride,
+                        const float *bias, float *out)
 {
     const float *w = m->w + p * m->width * m->depth * LW_LANES;
-    const float *bias = m->bias + p * m->width * LW_LANES;
     switch (panel_width(m, p)) {
     case 1:
         affine_panel_1(rows, w, x, x_stride, m->depth, bias, out);
@@ -183,6 +183,18 @@ static void affine_one(const struct lw_matrix *m, size_t p, size_t rows, const f
     default:
         affine_panel_4(rows, w, x, x_stride, m->depth, bias, out);
     }
+}
+
+/* Panel p of matrix m for `rows` rows into out, */
+static void affine_one(const struct lw_matrix *m, size_t p, size_t rows, const float *x, size_t x_stride, float *out)
+{
+    affine_from(m, p, rows, x, x_stride, m->bias + p * m->width * LW_LANES, out);
+}
+
+/* or added to it. */
+static void affine_more(const struct lw_matrix *m, size_t p, size_t rows, const float *x, size_t x_stride, float *out)
+{
+    affine_from(m, p, rows, x, x_stride, NULL, out);
 }
 
 /* One row through P neighbouring panels of width V at once: out (P, V, L) = bias + x times w. */
@@ -252,5 +264,29 @@ static void kernel_affine(const struct lw_matrix *m, size_t rows, const float *x
             affine_row_panels(m, p, n, x, panel);
         else
             affine_one(m, p, rows, x, x_stride, panel);
+    }
+}
+
+#define LW_ADD_ROWS 48
+
+/* y += x w: a panel of a wide matrix with the outputs' old values in place of the bias. */
+static void kernel_dense_add(const struct lw_matrix *m, size_t rows, const float *x, size_t x_stride, float *y,
+                             size_t y_stride, size_t begin, size_t end)
+{
+    for (size_t p = begin; p < end; p++) {
+        const size_t width = panel_width(m, p);
+        for (size_t row = 0; row < rows; row += LW_ADD_ROWS) {
+            const size_t count = rows - row < LW_ADD_ROWS ? rows - row : LW_ADD_ROWS;
+            float part[LW_ADD_ROWS * 4 * LW_LANES];
+            for (size_t r = 0; r < count; r++)
+                for (size_t v = 0; v < width; v++)
+                    v_store(part + (r * width + v) * LW_LANES,
+                            v_load(y + (row + r) * y_stride + (p * m->width + v) * LW_LANES));
+            affine_more(m, p, count, x + row * x_stride, x_stride, part);
+            for (size_t r = 0; r < count; r++)
+                for (size_t v = 0; v < width; v++)
+                    v_store(y + (row + r) * y_stride + (p * m->width + v) * LW_LANES,
+                            v_load(part + (r * width + v) * LW_LANES));
+        }
     }
 }

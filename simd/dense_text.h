@@ -39,6 +39,23 @@ static void kernel_dense(const struct lw_matrix *m, enum lw_kernel_function func
     }
 }
 
+/* The way back: d = dy times the derivative, which the function's value h tells. */
+static void kernel_function_back(const struct lw_back *b, size_t begin, size_t end)
+{
+    for (size_t unit = begin; unit < end; unit++)
+        for (size_t row = 0; row < b->rows; row++) {
+            const size_t at = unit * LW_LANES, n = b->hidden - at < LW_LANES ? b->hidden - at : LW_LANES;
+            lw_vec h = v_load(b->h + row * b->h_stride + at), d = v_load(b->dy + row * b->dy_stride + at);
+            if (b->function == LW_K_RELU)
+                d = v_select(v_less(v_set(0.0f), h), d, v_mul(h, v_set(0.0f)));
+            else if (b->function == LW_K_TANH)
+                d = v_mul(d, v_fma(v_neg(h), h, v_set(1.0f)));
+            else if (b->function == LW_K_SIGMOID)
+                d = v_mul(d, v_mul(h, v_sub(v_set(1.0f), h)));
+            store_first(b->d + row * b->d_stride + at, d, n);
+        }
+}
+
 static void kernel_activate(enum lw_kernel_function function, size_t n, const float *from, float *to)
 {
     switch (function) {

@@ -9,6 +9,7 @@
 #include "math_text.h"
 
 #include "affine_text.h"
+#include "outer_text.h"
 #include "step_text.h"
 
 #include "dense_text.h"
@@ -77,6 +78,14 @@ const struct lw_kernels LW_TABLE = {
     .gru_candidate = kernel_gru_candidate,
     .rnn = kernel_rnn,
     .activate = kernel_activate,
+    .lstm_back = kernel_lstm_back,
+    .gru_back = kernel_gru_back,
+    .gru_candidate_back = kernel_gru_candidate_back,
+    .gru_reset_back = kernel_gru_reset_back,
+    .rnn_back = kernel_rnn_back,
+    .function_back = kernel_function_back,
+    .dense_add = kernel_dense_add,
+    .outer = kernel_outer,
     .peak = kernel_peak,
     .read = kernel_read,
 };

@@ -68,10 +68,56 @@ struct lw_step {
     float cell_clip;                  /* 0: off */
     float gate_clip;                  /* 0: off */
     enum lw_kernel_function function; /* RNN: LW_K_TANH or LW_K_RELU */
-    /* What the gates let through, for probes and for training; NULL: not wanted.
-     * LSTM (rows, panels, 5, L): i, f, g, o, c. GRU (rows, panels, 3, L): r, z, n. RNN: nothing. */
+    /* What the gates let through, for probes and for training; NULL: not wanted. For each vector of L hidden units
+     * LSTM (5, L): i, f, g, o, c. GRU (4, L): r, z, n and what r multiplies. RNN: nothing. */
     float *gates;
     size_t gates_stride; /* floats from row to row */
+};
+
+/*
+ * One time step of the way back, of one layer and direction. Rows of argument gradients d hold the gates one after the
+ * other, H floats each, without padding, so that their order does not depend on the instruction set; kernels may read,
+ * but not write, up to L - 1 floats behind them.
+ *   LSTM i, f, g, o (coupled i, g, o). GRU n, r, z and, with reset after, n as the state sees it. RNN one.
+ */
+struct lw_back {
+    size_t rows, hidden;
+    const float *gates;    /* of this step, as the forward kernel stored them */
+    size_t gates_stride;
+    const float *c_before; /* LSTM: the cell before the step; vector u of a row at [u * c_unit] */
+    size_t c_stride, c_unit;
+    const float *h_before; /* (rows, H) GRU: the state before the step */
+    size_t h_stride;
+    const float *h;        /* (rows, H) RNN: the state after the step */
+    const float *dy;       /* (rows, H) of the layer's output; NULL: zero */
+    size_t dy_stride;
+    float *dh;             /* (rows, H) of the state after the step; GRU: leaves what goes past the gates */
+    size_t dh_stride;
+    float *dc;             /* (rows, H) LSTM: of the cell, after the step and then before it */
+    size_t dc_stride;
+    float *d;              /* (rows, G * H) */
+    size_t d_stride;
+    float *aux;            /* (rows, H) LSTM with projection: o * tanh(c). GRU, reset before: r * h. NULL: not wanted */
+    size_t aux_stride;
+    const float *drh;      /* (rows, H) GRU, reset before, second kernel: of r * h */
+    size_t drh_stride;
+    size_t gate_count;     /* LSTM: 4, or 3 when coupled */
+    const float *peephole; /* LSTM, as in lw_step */
+    size_t peephole_stride;
+    float *dpeephole;      /* added to, row after row; laid out like peephole */
+    float cell_clip, gate_clip;
+    enum lw_kernel_function function; /* RNN, dense */
+};
+
+/* The factors of a weight's gradient, sum over k of d[k] times x[k]; row k of either is `step` floats behind row k - 1. */
+struct lw_outer {
+    size_t count; /* of k */
+    const float *d;
+    size_t d_step;
+    size_t offset[4]; /* of each gate of a unit in a row of d */
+    size_t gates;     /* columns that make a unit; 1 in wide matrices */
+    const float *x;   /* (count, K) */
+    size_t x_step;
 };
 
 struct lw_kernels {
@@ -93,6 +139,22 @@ struct lw_kernels {
     void (*gru_reset)(const struct lw_step *s, size_t begin, size_t end);
     void (*gru_candidate)(const struct lw_step *s, size_t begin, size_t end);
     void (*rnn)(const struct lw_step *s, size_t begin, size_t end); /* wide matrices */
+
+    /* The way back. Vectors of units [begin, end); see struct lw_back. */
+    void (*lstm_back)(const struct lw_back *b, size_t begin, size_t end);
+    void (*gru_back)(const struct lw_back *b, size_t begin, size_t end);
+    /* Reset before: the first kernel gives d of n and z, the second one, with drh, that of r, and completes dh. */
+    void (*gru_candidate_back)(const struct lw_back *b, size_t begin, size_t end);
+    void (*gru_reset_back)(const struct lw_back *b, size_t begin, size_t end);
+    void (*rnn_back)(const struct lw_back *b, size_t begin, size_t end);
+    /* d = dy times the derivative of the function whose values are h: dense and activation bricks. */
+    void (*function_back)(const struct lw_back *b, size_t begin, size_t end);
+    /* y (rows, C * L) += x (rows, K) times a wide matrix, whose bias is not used: y takes its place. */
+    void (*dense_add)(const struct lw_matrix *m, size_t rows, const float *x, size_t x_stride, float *y, size_t y_stride,
+                      size_t begin, size_t end);
+    /* Adds sum over k, rising, of d[k] x[k] to dw, laid out like m->w, and of d[k] to dbias, like m->bias. Lanes beyond the
+     * last unit get numbers without a meaning. */
+    void (*outer)(const struct lw_matrix *m, const struct lw_outer *o, float *dw, float *dbias, size_t begin, size_t end);
 
     /* to[i] = function(from[i]), i < n, exactly n floats; to may be from. LW_K_LINEAR copies. */
     void (*activate)(enum lw_kernel_function function, size_t n, const float *from, float *to);

@@ -60,3 +60,37 @@ LW_INLINE void walk_step(const struct lw_step *s, const int gates, unit_function
         }
     }
 }
+
+/* Writes the first n lanes: the last vector of a gate must not run into the next gate. */
+LW_INLINE void store_first(float *to, lw_vec a, size_t n)
+{
+    if (n >= LW_LANES) {
+        v_store(to, a);
+        return;
+    }
+    float all[LW_LANES];
+    v_store(all, a);
+    memcpy(to, all, n * sizeof(float));
+}
+
+/* Gradient of an argument from that of its activation a, whose derivative is `slope`. None where the argument was beyond
+ * the limit, which shows in the activation: it has the value that the limit gives. A NaN stays one. */
+LW_INLINE lw_vec argument_gradient(const struct lw_back *b, lw_vec da, lw_vec slope, lw_vec a, lw_vec low, lw_vec high)
+{
+    lw_vec d = v_mul(da, slope), none = v_mul(d, v_set(0.0f));
+    if (b->gate_clip > 0.0f)
+        d = v_select(v_less(low, a), v_select(v_less(a, high), d, none), none);
+    return d;
+}
+
+LW_INLINE lw_vec sigmoid_gradient(const struct lw_back *b, lw_vec da, lw_vec a)
+{
+    lw_vec slope = v_mul(a, v_sub(v_set(1.0f), a));
+    return argument_gradient(b, da, slope, a, v_sigmoid(v_set(-b->gate_clip)), v_sigmoid(v_set(b->gate_clip)));
+}
+
+LW_INLINE lw_vec tanh_gradient(const struct lw_back *b, lw_vec da, lw_vec a)
+{
+    lw_vec slope = v_fma(v_neg(a), a, v_set(1.0f)), high = v_tanh(v_set(b->gate_clip));
+    return argument_gradient(b, da, slope, a, v_neg(high), high);
+}

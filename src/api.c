@@ -6,32 +6,11 @@
 #include "explain.h"
 #include "forward.h"
 
-/* An object that a call uses; a second call at the same time is refused. */
-static lw_status take(atomic_int *busy, const char *what)
-{
-    int idle = 0;
-    if (atomic_compare_exchange_strong_explicit(busy, &idle, 1, memory_order_acquire, memory_order_relaxed))
-        return LW_OK;
-    return lw_fail(LW_ERR_BUSY, "another call is using this %s: give each thread its own", what);
-}
-
-static void give(atomic_int *busy)
-{
-    atomic_store_explicit(busy, 0, memory_order_release);
-}
-
-static lw_status check_batch(size_t batch)
-{
-    if (batch <= LW_SIZE_MAX)
-        return LW_OK;
-    return lw_fail(LW_ERR_ARGUMENT, "a batch of %zu rows, expected at most %zu", batch, LW_SIZE_MAX);
-}
-
 lw_status lw_state_create(const lw_model *model, size_t batch, lw_state **state)
 {
     CHECK_POINTER(model);
     CHECK_POINTER(state);
-    lw_status status = check_batch(batch);
+    lw_status status = lw_check_batch(batch);
     return status ? status : lw_state_build(model, batch, state);
 }
 
@@ -48,11 +27,11 @@ size_t lw_state_batch(const lw_state *state)
 lw_status lw_state_reset(lw_state *state)
 {
     CHECK_POINTER(state);
-    lw_status status = take(&state->busy, "state");
+    lw_status status = lw_take(&state->busy, "state");
     if (status)
         return status;
     lw_state_clear(state);
-    give(&state->busy);
+    lw_give(&state->busy);
     return LW_OK;
 }
 
@@ -64,11 +43,11 @@ lw_status lw_state_copy(lw_state *to, const lw_state *from)
         return lw_fail(LW_ERR_SHAPE,
                        "lw_state_copy: both states must be of the same model and batch (%zu and %zu rows)", to->batch,
                        from->batch);
-    lw_status status = take(&to->busy, "state");
+    lw_status status = lw_take(&to->busy, "state");
     if (status)
         return status;
     memmove(to->vectors, from->vectors, lw_state_vector_bytes(to));
-    give(&to->busy);
+    lw_give(&to->busy);
     return LW_OK;
 }
 
@@ -95,11 +74,11 @@ lw_status lw_state_restore(lw_state *state, const void *buffer, size_t bytes)
     if (bytes != lw_state_saved_bytes(state))
         return lw_fail(LW_ERR_SHAPE, "lw_state_restore: %zu bytes, but a saved state of this model and batch has %zu",
                        bytes, lw_state_saved_bytes(state));
-    lw_status status = take(&state->busy, "state");
+    lw_status status = lw_take(&state->busy, "state");
     if (status)
         return status;
     status = lw_state_read(state, buffer);
-    give(&state->busy);
+    lw_give(&state->busy);
     return status;
 }
 
@@ -143,11 +122,11 @@ lw_status lw_state_set(lw_state *state, size_t layer, lw_direction direction, lw
     struct lw_rows rows;
     lw_status status = locate(state, layer, direction, memory, count, &rows);
     if (!status)
-        status = take(&state->busy, "state");
+        status = lw_take(&state->busy, "state");
     if (status)
         return status;
     lw_rows_copy(&rows, state->batch, NULL, values);
-    give(&state->busy);
+    lw_give(&state->busy);
     return LW_OK;
 }
 
@@ -182,11 +161,11 @@ lw_status lw_context_reserve(lw_context *context, size_t steps, size_t batch)
     size_t floats;
     if (!lw_context_need(context, steps, batch, &floats))
         return lw_fail(LW_ERR_SHAPE, "the workspace of %zu steps and %zu rows overflows", steps, batch);
-    lw_status status = take(&context->busy, "context");
+    lw_status status = lw_take(&context->busy, "context");
     if (status)
         return status;
     status = lw_context_grow(context, floats);
-    give(&context->busy);
+    lw_give(&context->busy);
     return status;
 }
 
@@ -197,114 +176,8 @@ lw_status lw_explain(const lw_context *context, size_t steps, size_t batch, cons
     CHECK_STRUCT(explanation, lw_explanation);
     if (limits)
         CHECK_STRUCT(limits, lw_limits);
-    lw_status status = check_batch(batch);
+    lw_status status = lw_check_batch(batch);
     return status ? status : lw_explain_run(context, steps, batch, limits, explanation);
-}
-
-/* Rows of `width` floats at strides that are dense by default; *floats is the extent from the first float to the one
- * behind the last. */
-static lw_status check_strides(const char *what, size_t steps, size_t batch, size_t width, size_t *step_stride,
-                               size_t *row_stride, size_t *floats)
-{
-    if (*step_stride == 0 && *row_stride == 0) {
-        *row_stride = width;
-        if (!lw_mul(batch, width, step_stride))
-            return lw_fail(LW_ERR_SHAPE, "%s: %zu rows of %zu floats overflow", what, batch, width);
-    }
-    *floats = 0;
-    if (steps == 0 || batch == 0)
-        return LW_OK;
-    size_t rows = batch - 1, last = steps - 1, row_extent, step_extent, bytes;
-    if (!lw_mul(rows, *row_stride, &row_extent) || !lw_mul(last, *step_stride, &step_extent) ||
-        !lw_add(row_extent, step_extent, floats) || !lw_add(*floats, width, floats) ||
-        !lw_mul(*floats, sizeof(float), &bytes))
-        return lw_fail(LW_ERR_SHAPE, "%s: %zu steps of %zu rows of %zu floats overflow", what, steps, batch, width);
-    /* Rows must not overlap each other, time first or batch first. */
-    bool time_first = (rows == 0 || *row_stride >= width) && (last == 0 || *step_stride >= row_extent + width);
-    bool batch_first = (last == 0 || *step_stride >= width) && (rows == 0 || *row_stride >= step_extent + width);
-    if (!time_first && !batch_first)
-        return lw_fail(LW_ERR_SHAPE, "%s: strides of %zu (step) and %zu (row) make rows of %zu floats overlap", what,
-                       *step_stride, *row_stride, width);
-    return LW_OK;
-}
-
-static bool overlap(const float *a, size_t a_floats, const float *b, size_t b_floats)
-{
-    uintptr_t a0 = (uintptr_t)a, b0 = (uintptr_t)b;
-    return a_floats && b_floats && a0 < b0 + b_floats * sizeof(float) && b0 < a0 + a_floats * sizeof(float);
-}
-
-static size_t probe_floats(const lw_model *model, const lw_io *io, const lw_probe *probe)
-{
-    return io->steps * io->batch * model->levels[probe->layer].cell->signal_count * probe->unit_count;
-}
-
-static lw_status check_probe(const lw_model *model, const lw_io *io, size_t index, size_t input_floats,
-                             size_t output_floats)
-{
-    const lw_probe *probe = &io->probes[index];
-    if (probe->size != sizeof(lw_probe))
-        return lw_fail(LW_ERR_ARGUMENT, "probe %zu: size is %zu, expected %zu", index, probe->size, sizeof(lw_probe));
-    if (probe->layer >= model->level_count || !model->levels[probe->layer].cell->signal_count)
-        return lw_fail(LW_ERR_NOT_FOUND, "probe %zu: layer %zu is no recurrent layer of the model", index,
-                       probe->layer);
-    const struct lw_level *level = &model->levels[probe->layer];
-    size_t d;
-    if (!lw_level_direction(level, probe->direction, &d))
-        return lw_fail(LW_ERR_NOT_FOUND, "probe %zu: layer %zu does not run in direction %d", index, probe->layer,
-                       (int)probe->direction);
-    for (size_t i = 0; i < probe->unit_count; i++)
-        if ((probe->units ? probe->units[i] : i) >= level->hidden)
-            return lw_fail(LW_ERR_ARGUMENT, "probe %zu: unit %zu, but layer %zu has %zu units", index,
-                           probe->units ? probe->units[i] : i, probe->layer, level->hidden);
-    size_t need;
-    if (!lw_mul(io->steps, io->batch, &need) || !lw_mul(need, level->cell->signal_count, &need) ||
-        !lw_mul(need, probe->unit_count, &need))
-        return lw_fail(LW_ERR_SHAPE, "probe %zu: the number of its values overflows", index);
-    if (need > probe->capacity)
-        return lw_fail(LW_ERR_SHAPE, "probe %zu: room for %zu floats, expected %zu", index, probe->capacity, need);
-    if (need && !probe->values)
-        return lw_fail(LW_ERR_ARGUMENT, "probe %zu: values is NULL", index);
-    if (overlap(probe->values, need, io->input, input_floats) ||
-        (io->output && overlap(probe->values, need, io->output, output_floats)))
-        return lw_fail(LW_ERR_ARGUMENT, "probe %zu: its values overlap the input or the output", index);
-    for (size_t i = 0; i < index; i++)
-        if (overlap(probe->values, need, io->probes[i].values, probe_floats(model, io, &io->probes[i])))
-            return lw_fail(LW_ERR_ARGUMENT, "probe %zu: its values overlap those of probe %zu", index, i);
-    return LW_OK;
-}
-
-/* Checks a run and completes its strides. */
-static lw_status check_io(const lw_model *model, lw_io *io)
-{
-    size_t input_floats, output_floats = 0, output_steps = io->output_kind == LW_OUTPUT_LAST ? 1 : io->steps;
-    if (io->output_kind != LW_OUTPUT_SEQUENCE && io->output_kind != LW_OUTPUT_LAST)
-        return lw_fail(LW_ERR_ARGUMENT, "output_kind is %d, expected LW_OUTPUT_SEQUENCE or LW_OUTPUT_LAST",
-                       (int)io->output_kind);
-    lw_status status = check_batch(io->batch);
-    if (!status)
-        status = check_strides("input", io->steps, io->batch, model->input, &io->input_step_stride,
-                               &io->input_row_stride, &input_floats);
-    if (io->output_kind == LW_OUTPUT_LAST)
-        io->output_step_stride = io->output_row_stride = 0;
-    if (!status)
-        status = check_strides("output", output_steps, io->batch, model->output, &io->output_step_stride,
-                               &io->output_row_stride, &output_floats);
-    if (status)
-        return status;
-    if (input_floats && !io->input)
-        return lw_fail(LW_ERR_ARGUMENT, "input is NULL, expected %zu steps of %zu rows of %zu floats", io->steps,
-                       io->batch, model->input);
-    if (io->output && overlap(io->input, input_floats, io->output, output_floats))
-        return lw_fail(LW_ERR_ARGUMENT, "the input and the output overlap");
-    for (size_t row = 0; io->lengths && row < io->batch; row++)
-        if (io->lengths[row] > io->steps)
-            return lw_fail(LW_ERR_SHAPE, "lengths[%zu] is %zu, expected 0 to %zu", row, io->lengths[row], io->steps);
-    if (io->probe_count && !io->probes)
-        return lw_fail(LW_ERR_ARGUMENT, "probes is NULL, but probe_count is %zu", io->probe_count);
-    for (size_t i = 0; i < io->probe_count && !status; i++)
-        status = check_probe(model, io, i, input_floats, output_floats);
-    return status;
 }
 
 lw_status lw_run(lw_context *context, lw_state *state, const lw_io *io)
@@ -317,17 +190,17 @@ lw_status lw_run(lw_context *context, lw_state *state, const lw_io *io)
                                                       : "the state has %zu rows, but the batch is %zu",
                        state->batch, io->batch);
     struct lw_call call = {.context = context, .state = state, .io = *io};
-    lw_status status = check_io(context->model, &call.io);
+    lw_status status = lw_check_io(context->model, &call.io);
     if (status)
         return status;
-    if ((status = take(&context->busy, "context")))
+    if ((status = lw_take(&context->busy, "context")))
         return status;
-    if (!state || !(status = take(&state->busy, "state"))) {
+    if (!state || !(status = lw_take(&state->busy, "state"))) {
         status = lw_forward_run(&call);
         if (state)
-            give(&state->busy);
+            lw_give(&state->busy);
     }
-    give(&context->busy);
+    lw_give(&context->busy);
     return status;
 }
 
@@ -347,18 +220,18 @@ lw_status lw_step(lw_context *context, lw_state *state, const float *x, float *y
     CHECK_POINTER(x);
     if (state->model != context->model)
         return lw_fail(LW_ERR_SHAPE, "the state and the context are of different models");
-    if (y && overlap(x, state->batch * context->model->input, y, state->batch * context->model->output))
+    if (y && lw_overlap(x, state->batch * context->model->input, y, state->batch * context->model->output))
         return lw_fail(LW_ERR_ARGUMENT, "the input and the output overlap");
     if (!mark(&context->busy))
         return lw_fail(LW_ERR_BUSY, "another call is using this context: give each thread its own");
     lw_status status = LW_OK;
     if (mark(&state->busy)) {
         status = lw_forward_step(context, state, x, y);
-        give(&state->busy);
+        lw_give(&state->busy);
     } else {
         status = lw_fail(LW_ERR_BUSY, "another call is using this state: give each stream its own");
     }
-    give(&context->busy);
+    lw_give(&context->busy);
     return status;
 }
 
@@ -366,10 +239,10 @@ lw_status lw_step(lw_context *context, lw_state *state, const float *x, float *y
 static lw_status take_states(lw_state *const *states, size_t count)
 {
     for (size_t i = 0; i < count; i++) {
-        lw_status status = take(&states[i]->busy, "state (or it is named twice)");
+        lw_status status = lw_take(&states[i]->busy, "state (or it is named twice)");
         if (status) {
             while (i-- > 0)
-                give(&states[i]->busy);
+                lw_give(&states[i]->busy);
             return status;
         }
     }
@@ -392,16 +265,16 @@ lw_status lw_step_many(lw_context *context, lw_state *const *states, size_t coun
     call.io.batch = count;
     call.io.input = x;
     call.io.output = y;
-    lw_status status = check_io(context->model, &call.io);
+    lw_status status = lw_check_io(context->model, &call.io);
     if (status)
         return status;
-    if ((status = take(&context->busy, "context")))
+    if ((status = lw_take(&context->busy, "context")))
         return status;
     if (!(status = take_states(states, count))) {
         status = lw_forward_run(&call);
         for (size_t i = 0; i < count; i++)
-            give(&states[i]->busy);
+            lw_give(&states[i]->busy);
     }
-    give(&context->busy);
+    lw_give(&context->busy);
     return status;
 }

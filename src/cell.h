@@ -37,6 +37,30 @@ struct lw_weights {
     struct lw_matrix projection;                     /* LSTM */
 };
 
+/* Weights of one direction of one layer as the way back wants them: transposed, in wide matrices without biases. */
+struct lw_back_weights {
+    struct lw_matrix input, recurrent;
+    struct lw_matrix candidate;  /* GRU, reset before: the recurrent weights of n */
+    struct lw_matrix projection; /* LSTM */
+};
+
+/* One step of the way back: what the kernels take, and rows beside it. */
+struct lw_back_step {
+    struct lw_back back;
+    size_t outputs;   /* of the layer: width of dy and dh */
+    float *projected; /* (rows, P) LSTM with projection: gradient of the projected state, kept for the weights */
+    size_t projected_stride;
+    float *wide; /* (rows, H) scratch */
+    size_t wide_stride;
+};
+
+/* What the gradients of a layer's weights are summed over: all steps and rows, row k of each. */
+struct lw_back_sum {
+    size_t count;
+    const float *d, *x, *h, *aux, *projected; /* h: the state before the step */
+    size_t d_stride, x_stride, h_stride, aux_stride, projected_stride;
+};
+
 /* One level of the stack. */
 struct lw_level {
     const struct lw_cell *cell;
@@ -77,6 +101,12 @@ const float *lw_layout_take(struct lw_layout *layout, size_t rows, size_t column
 void lw_layout_matrix(struct lw_layout *layout, struct lw_matrix *matrix, size_t lanes, size_t columns, size_t width,
                       size_t depth);
 
+/* A wide matrix with `outputs` outputs. */
+void lw_layout_transposed(struct lw_layout *layout, struct lw_matrix *matrix, size_t lanes, size_t outputs,
+                          size_t depth);
+/* Writes the weights of input k to all of the `count` outputs of a wide matrix. */
+void lw_matrix_set_depth(const struct lw_matrix *matrix, size_t lanes, size_t k, const float *values, size_t count);
+
 /* Where row (gate, unit) of a tensor lies in a packed matrix: its element k is at [k * *stride]. `gates` columns make a
  * unit, 1 in wide matrices. */
 float *lw_matrix_row(const struct lw_matrix *matrix, size_t lanes, size_t gates, size_t gate, size_t unit,
@@ -89,6 +119,13 @@ static inline void lw_share(size_t count, size_t part, size_t parts, size_t *beg
     *begin = count * part / parts;
     *end = count * (part + 1) / parts;
 }
+
+/* y = x times the matrix, or y += that; all panels. */
+void lw_matrix_times(const struct lw_kernels *kernels, const struct lw_matrix *matrix, size_t rows, const float *x,
+                     size_t x_stride, float *y, size_t y_stride, bool add);
+/* Adds this thread's share of a matrix's gradient, which is laid out like the matrix. */
+void lw_matrix_sum(const struct lw_kernels *kernels, const struct lw_matrix *gradient, const struct lw_outer *outer,
+                   size_t part, size_t parts);
 
 struct lw_cell {
     lw_kind kind;
@@ -119,6 +156,22 @@ struct lw_cell {
     /* Value of a signal after the last phase of a step that stored its gates. */
     float (*signal)(const struct lw_level *level, const struct lw_step *step, size_t lanes, size_t signal, size_t row,
                     size_t unit);
+
+    /* The way back. Gates in a row of argument gradients: */
+    size_t (*back_gates)(const struct lw_level *level);
+    void (*back_layout)(const struct lw_level *level, struct lw_back_weights *weights, size_t lanes,
+                        struct lw_layout *layout);
+    /* Where a row of a weight tensor lies in the transposed weights: row *k of what it returns. NULL: in none. */
+    const struct lw_matrix *(*back_row)(const struct lw_level *level, const struct lw_back_weights *weights,
+                                        enum lw_tensor_role role, size_t row, size_t *k);
+    size_t (*back_phases)(const struct lw_level *level);
+    void (*back)(const struct lw_kernels *kernels, const struct lw_level *level, const struct lw_back_weights *weights,
+                 const struct lw_back_step *step, size_t phase, size_t part, size_t parts);
+    /* Adds this thread's share of the weights' gradients to `gradients`, laid out like the weights. */
+    void (*back_sum)(const struct lw_kernels *kernels, const struct lw_level *level, const struct lw_weights *gradients,
+                     const struct lw_back_sum *sum, size_t part, size_t parts);
+    /* Puts the initial cell memory into a row of stored gates, where the first step's successor looks for it. */
+    void (*keep_memory)(const struct lw_level *level, size_t lanes, const float *c, float *gates);
 
     /* Not recurrent: y (rows, output) from x (rows, input), this thread's share. */
     void (*map)(const struct lw_kernels *kernels, const struct lw_level *level, size_t rows, const float *x,

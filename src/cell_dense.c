@@ -68,6 +68,58 @@ static void activate(const struct lw_kernels *kernels, const struct lw_level *le
         kernels->activate(function_of(level), level->output, x + row * x_stride, y + row * y_stride);
 }
 
+/* A level without memory goes back in one phase: d from dy and the output, for all rows at once. */
+static void back(const struct lw_kernels *kernels, const struct lw_level *level, const struct lw_back_weights *weights,
+                 const struct lw_back_step *step, size_t phase, size_t part, size_t parts)
+{
+    (void)weights, (void)phase;
+    struct lw_back b = step->back;
+    size_t begin, end;
+    b.function = function_of(level);
+    lw_share(lw_ceil_div(level->output, kernels->lanes), part, parts, &begin, &end);
+    kernels->function_back(&b, begin, end);
+}
+
+static size_t one(const struct lw_level *level)
+{
+    (void)level;
+    return 1;
+}
+
+static void back_layout(const struct lw_level *level, struct lw_back_weights *weights, size_t lanes,
+                        struct lw_layout *layout)
+{
+    lw_layout_transposed(layout, &weights->input, lanes, level->input, level->output);
+}
+
+static const struct lw_matrix *back_row(const struct lw_level *level, const struct lw_back_weights *weights,
+                                        enum lw_tensor_role role, size_t row, size_t *k)
+{
+    (void)level;
+    *k = row;
+    return role == LW_WEIGHT ? &weights->input : NULL;
+}
+
+static void back_sum(const struct lw_kernels *kernels, const struct lw_level *level, const struct lw_weights *gradients,
+                     const struct lw_back_sum *sum, size_t part, size_t parts)
+{
+    (void)level;
+    struct lw_outer outer = {sum->count, sum->d, sum->d_stride, {0}, 1, sum->x, sum->x_stride};
+    lw_matrix_sum(kernels, &gradients->step.input, &outer, part, parts);
+}
+
+static void no_back_layout(const struct lw_level *level, struct lw_back_weights *weights, size_t lanes,
+                           struct lw_layout *layout)
+{
+    (void)level, (void)weights, (void)lanes, (void)layout;
+}
+
+static void no_back_sum(const struct lw_kernels *kernels, const struct lw_level *level,
+                        const struct lw_weights *gradients, const struct lw_back_sum *sum, size_t part, size_t parts)
+{
+    (void)kernels, (void)level, (void)gradients, (void)sum, (void)part, (void)parts;
+}
+
 const struct lw_cell lw_cell_dense = {
     .kind = LW_DENSE,
     .name = "dense",
@@ -75,6 +127,12 @@ const struct lw_cell lw_cell_dense = {
     .layout = layout,
     .row = row,
     .map = map,
+    .back_gates = one,
+    .back_layout = back_layout,
+    .back_row = back_row,
+    .back_phases = one,
+    .back = back,
+    .back_sum = back_sum,
 };
 
 const struct lw_cell lw_cell_activation = {
@@ -83,4 +141,9 @@ const struct lw_cell lw_cell_activation = {
     .tensors = no_tensors,
     .layout = no_layout,
     .map = activate,
+    .back_gates = one,
+    .back_layout = no_back_layout,
+    .back_phases = one,
+    .back = back,
+    .back_sum = no_back_sum,
 };

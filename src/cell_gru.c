@@ -6,7 +6,7 @@
 #include "cell.h"
 
 static const char *const signals[] = {"reset", "update", "candidate", "hidden"};
-enum { SIGNAL_HIDDEN = 3, GATES = 3, CANDIDATE = 2 };
+enum { SIGNAL_HIDDEN = 3, GATES = 3, CANDIDATE = 2, GATE_VECTORS = 4 };
 
 static bool reset_before(const struct lw_level *level)
 {
@@ -113,7 +113,89 @@ static float signal(const struct lw_level *level, const struct lw_step *step, si
     (void)level;
     if (signal == SIGNAL_HIDDEN)
         return step->y[row * step->y_stride + unit];
-    return step->gates[row * step->gates_stride + (unit / lanes * GATES + signal) * lanes + unit % lanes];
+    return step->gates[row * step->gates_stride + (unit / lanes * GATE_VECTORS + signal) * lanes + unit % lanes];
+}
+
+/* A row of argument gradients holds n, r, z and, with reset after, n as the state sees it. */
+static size_t back_gates(const struct lw_level *level)
+{
+    return reset_before(level) ? GATES : GATES + 1;
+}
+
+static void back_layout(const struct lw_level *level, struct lw_back_weights *weights, size_t lanes,
+                        struct lw_layout *layout)
+{
+    size_t H = level->hidden;
+    lw_layout_transposed(layout, &weights->input, lanes, level->input, GATES * H);
+    lw_layout_transposed(layout, &weights->recurrent, lanes, H, (reset_before(level) ? 2 : GATES) * H);
+    if (reset_before(level))
+        lw_layout_transposed(layout, &weights->candidate, lanes, H, H);
+}
+
+static const struct lw_matrix *back_row(const struct lw_level *level, const struct lw_back_weights *weights,
+                                        enum lw_tensor_role role, size_t row, size_t *k)
+{
+    size_t H = level->hidden, gate = row / H;
+    *k = row;
+    if (role == LW_WEIGHT_IH) {
+        *k = gate == CANDIDATE ? row - CANDIDATE * H : row + H;
+        return &weights->input;
+    }
+    if (role != LW_WEIGHT_HH)
+        return NULL;
+    if (!reset_before(level) || gate != CANDIDATE)
+        return &weights->recurrent;
+    *k = row - CANDIDATE * H;
+    return &weights->candidate;
+}
+
+static size_t back_phases(const struct lw_level *level)
+{
+    return reset_before(level) ? 4 : 2;
+}
+
+/* Reset after: the gates, then dh. Reset before: n and z, the gradient of r * h, r, then dh. */
+static void back(const struct lw_kernels *kernels, const struct lw_level *level, const struct lw_back_weights *weights,
+                 const struct lw_back_step *step, size_t phase, size_t part, size_t parts)
+{
+    struct lw_back b = step->back;
+    size_t H = level->hidden, begin, end;
+    lw_share(lw_ceil_div(H, kernels->lanes), part, parts, &begin, &end);
+    b.drh = step->wide;
+    b.drh_stride = step->wide_stride;
+    if (phase + 1 == back_phases(level)) {
+        lw_share(lw_matrix_panels(&weights->recurrent), part, parts, &begin, &end);
+        kernels->dense_add(&weights->recurrent, b.rows, b.d + H, b.d_stride, b.dh, b.dh_stride, begin, end);
+    } else if (!reset_before(level)) {
+        kernels->gru_back(&b, begin, end);
+    } else if (phase == 0) {
+        kernels->gru_candidate_back(&b, begin, end);
+    } else if (phase == 1) {
+        lw_share(lw_matrix_panels(&weights->candidate), part, parts, &begin, &end);
+        kernels->dense(&weights->candidate, LW_K_LINEAR, b.rows, b.d, b.d_stride, step->wide, step->wide_stride, begin,
+                       end);
+    } else {
+        kernels->gru_reset_back(&b, begin, end);
+    }
+}
+
+static void back_sum(const struct lw_kernels *kernels, const struct lw_level *level, const struct lw_weights *gradients,
+                     const struct lw_back_sum *sum, size_t part, size_t parts)
+{
+    size_t H = level->hidden, gates = reset_before(level) ? 2 : GATES;
+    struct lw_outer outer = {sum->count, sum->d, sum->d_stride, {H, 2 * H, 0}, gates, sum->x, sum->x_stride};
+    lw_matrix_sum(kernels, &gradients->step.input, &outer, part, parts);
+    outer.offset[CANDIDATE] = 3 * H;
+    outer.x = sum->h;
+    outer.x_step = sum->h_stride;
+    lw_matrix_sum(kernels, &gradients->step.recurrent, &outer, part, parts);
+    if (!reset_before(level))
+        return;
+    outer = (struct lw_outer){sum->count, sum->d, sum->d_stride, {0}, 1, sum->x, sum->x_stride};
+    lw_matrix_sum(kernels, &gradients->second_input, &outer, part, parts);
+    outer.x = sum->aux;
+    outer.x_step = sum->aux_stride;
+    lw_matrix_sum(kernels, &gradients->second_recurrent, &outer, part, parts);
 }
 
 const struct lw_cell lw_cell_gru = {
@@ -122,7 +204,7 @@ const struct lw_cell lw_cell_gru = {
     .recurrent = true,
     .signals = signals,
     .signal_count = sizeof signals / sizeof *signals,
-    .gate_vectors = GATES,
+    .gate_vectors = GATE_VECTORS,
     .tensors = tensors,
     .layout = layout,
     .row = row,
@@ -131,4 +213,10 @@ const struct lw_cell lw_cell_gru = {
     .phases = phases,
     .step = step,
     .signal = signal,
+    .back_gates = back_gates,
+    .back_layout = back_layout,
+    .back_row = back_row,
+    .back_phases = back_phases,
+    .back = back,
+    .back_sum = back_sum,
 };

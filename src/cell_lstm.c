@@ -115,6 +115,87 @@ static float signal(const struct lw_level *level, const struct lw_step *step, si
         ->gates[row * step->gates_stride + (unit / lanes * GATE_VECTORS + stored[signal]) * lanes + unit % lanes];
 }
 
+static void back_layout(const struct lw_level *level, struct lw_back_weights *weights, size_t lanes,
+                        struct lw_layout *layout)
+{
+    size_t depth = gates_of(level) * level->hidden;
+    lw_layout_transposed(layout, &weights->input, lanes, level->input, depth);
+    lw_layout_transposed(layout, &weights->recurrent, lanes, level->output, depth);
+    if (level->brick->projection)
+        lw_layout_transposed(layout, &weights->projection, lanes, level->hidden, level->output);
+}
+
+static const struct lw_matrix *back_row(const struct lw_level *level, const struct lw_back_weights *weights,
+                                        enum lw_tensor_role role, size_t row, size_t *k)
+{
+    (void)level;
+    *k = row;
+    return role == LW_WEIGHT_IH   ? &weights->input
+           : role == LW_WEIGHT_HH ? &weights->recurrent
+           : role == LW_WEIGHT_HR ? &weights->projection
+                                  : NULL;
+}
+
+static size_t back_phases(const struct lw_level *level)
+{
+    return level->brick->projection ? 4 : 2;
+}
+
+/* Without a projection: the gates, then dh of the step before. With one, first through it: the sum of what comes from
+ * the layer above and from the step behind, then the product. */
+static void back(const struct lw_kernels *kernels, const struct lw_level *level, const struct lw_back_weights *weights,
+                 const struct lw_back_step *step, size_t phase, size_t part, size_t parts)
+{
+    struct lw_back b = step->back;
+    size_t begin, end;
+    if (!level->brick->projection)
+        phase += 2;
+    if (phase == 0) {
+        lw_share(level->output, part, parts, &begin, &end);
+        for (size_t row = 0; row < b.rows; row++)
+            for (size_t i = begin; i < end; i++)
+                step->projected[row * step->projected_stride + i] = b.dh[row * b.dh_stride + i] +
+                                                                    (b.dy ? b.dy[row * b.dy_stride + i] : 0.0f);
+    } else if (phase == 1) {
+        lw_share(lw_matrix_panels(&weights->projection), part, parts, &begin, &end);
+        kernels->dense(&weights->projection, LW_K_LINEAR, b.rows, step->projected, step->projected_stride, step->wide,
+                       step->wide_stride, begin, end);
+    } else if (phase == 2) {
+        if (level->brick->projection) {
+            b.dy = NULL;
+            b.dh = step->wide;
+            b.dh_stride = step->wide_stride;
+        }
+        lw_share(lw_ceil_div(level->hidden, kernels->lanes), part, parts, &begin, &end);
+        kernels->lstm_back(&b, begin, end);
+    } else {
+        lw_share(lw_matrix_panels(&weights->recurrent), part, parts, &begin, &end);
+        kernels->dense(&weights->recurrent, LW_K_LINEAR, b.rows, b.d, b.d_stride, b.dh, b.dh_stride, begin, end);
+    }
+}
+
+static void back_sum(const struct lw_kernels *kernels, const struct lw_level *level, const struct lw_weights *gradients,
+                     const struct lw_back_sum *sum, size_t part, size_t parts)
+{
+    size_t H = level->hidden;
+    struct lw_outer outer = {sum->count,      sum->d, sum->d_stride, {0, H, 2 * H, 3 * H},
+                             gates_of(level), sum->x, sum->x_stride};
+    lw_matrix_sum(kernels, &gradients->step.input, &outer, part, parts);
+    outer.x = sum->h;
+    outer.x_step = sum->h_stride;
+    lw_matrix_sum(kernels, &gradients->step.recurrent, &outer, part, parts);
+    if (level->brick->projection) {
+        outer = (struct lw_outer){sum->count, sum->projected, sum->projected_stride, {0}, 1, sum->aux, sum->aux_stride};
+        lw_matrix_sum(kernels, &gradients->projection, &outer, part, parts);
+    }
+}
+
+static void keep_memory(const struct lw_level *level, size_t lanes, const float *c, float *gates)
+{
+    for (size_t unit = 0; unit < level->hidden; unit++)
+        gates[(unit / lanes * GATE_VECTORS + 4) * lanes + unit % lanes] = c[unit];
+}
+
 const struct lw_cell lw_cell_lstm = {
     .kind = LW_LSTM,
     .name = "lstm",
@@ -131,4 +212,11 @@ const struct lw_cell lw_cell_lstm = {
     .phases = phases,
     .step = step,
     .signal = signal,
+    .back_gates = gates_of,
+    .back_layout = back_layout,
+    .back_row = back_row,
+    .back_phases = back_phases,
+    .back = back,
+    .back_sum = back_sum,
+    .keep_memory = keep_memory,
 };

@@ -72,6 +72,58 @@ static float signal(const struct lw_level *level, const struct lw_step *step, si
     return step->y[row * step->y_stride + unit];
 }
 
+static size_t back_gates(const struct lw_level *level)
+{
+    (void)level;
+    return 1;
+}
+
+static void back_layout(const struct lw_level *level, struct lw_back_weights *weights, size_t lanes,
+                        struct lw_layout *layout)
+{
+    lw_layout_transposed(layout, &weights->input, lanes, level->input, level->hidden);
+    lw_layout_transposed(layout, &weights->recurrent, lanes, level->hidden, level->hidden);
+}
+
+static const struct lw_matrix *back_row(const struct lw_level *level, const struct lw_back_weights *weights,
+                                        enum lw_tensor_role role, size_t row, size_t *k)
+{
+    (void)level;
+    *k = row;
+    return role == LW_WEIGHT_IH ? &weights->input : role == LW_WEIGHT_HH ? &weights->recurrent : NULL;
+}
+
+static size_t back_phases(const struct lw_level *level)
+{
+    (void)level;
+    return 2;
+}
+
+static void back(const struct lw_kernels *kernels, const struct lw_level *level, const struct lw_back_weights *weights,
+                 const struct lw_back_step *step, size_t phase, size_t part, size_t parts)
+{
+    const struct lw_back *b = &step->back;
+    size_t begin, end;
+    if (phase == 0) {
+        lw_share(lw_ceil_div(level->hidden, kernels->lanes), part, parts, &begin, &end);
+        kernels->rnn_back(b, begin, end);
+    } else {
+        lw_share(lw_matrix_panels(&weights->recurrent), part, parts, &begin, &end);
+        kernels->dense(&weights->recurrent, LW_K_LINEAR, b->rows, b->d, b->d_stride, b->dh, b->dh_stride, begin, end);
+    }
+}
+
+static void back_sum(const struct lw_kernels *kernels, const struct lw_level *level, const struct lw_weights *gradients,
+                     const struct lw_back_sum *sum, size_t part, size_t parts)
+{
+    (void)level;
+    struct lw_outer outer = {sum->count, sum->d, sum->d_stride, {0}, 1, sum->x, sum->x_stride};
+    lw_matrix_sum(kernels, &gradients->step.input, &outer, part, parts);
+    outer.x = sum->h;
+    outer.x_step = sum->h_stride;
+    lw_matrix_sum(kernels, &gradients->step.recurrent, &outer, part, parts);
+}
+
 const struct lw_cell lw_cell_rnn = {
     .kind = LW_RNN,
     .name = "rnn",
@@ -86,4 +138,10 @@ const struct lw_cell lw_cell_rnn = {
     .phases = phases,
     .step = step,
     .signal = signal,
+    .back_gates = back_gates,
+    .back_layout = back_layout,
+    .back_row = back_row,
+    .back_phases = back_phases,
+    .back = back,
+    .back_sum = back_sum,
 };

@@ -11,7 +11,7 @@ bool lw_context_need(const lw_context *context, size_t steps, size_t batch, size
     size_t most = 0;
     struct lw_plan plan;
     for (size_t n = 1; n <= context->team_count; n++) {
-        if (!lw_plan_make(context->model, steps, batch, n, &plan))
+        if (!lw_plan_make(context->model, steps, batch, n, LW_PLAN_RUN, &plan))
             return false;
         most = lw_max(most, lw_plan_floats(&plan));
     }
@@ -41,7 +41,7 @@ static bool fixed_need(const lw_context *context, size_t *floats)
         *floats = context->step_plan.team_floats;
         return true;
     }
-    return lw_plan_make(context->model, LW_SEGMENT_ROWS, LW_BLOCK_ROWS, 1, &plan) &&
+    return lw_plan_make(context->model, LW_SEGMENT_ROWS, LW_BLOCK_ROWS, 1, LW_PLAN_RUN, &plan) &&
            lw_mul(context->team_count, plan.team_floats, floats);
 }
 
@@ -60,8 +60,9 @@ lw_status lw_context_build(const lw_model *model, const lw_context_options *opti
     size_t floats = 0;
     struct lw_plan one = {0};
     lw_status status = context->teams ? LW_OK : lw_fail_memory(context->team_count * sizeof *context->teams);
-    if (!status && (!lw_plan_make(model, 1, 1, 1, &one) ||
-                    !lw_plan_make(model, 1, LW_SHORT_ROWS, 1, &context->step_plan) || !fixed_need(context, &floats)))
+    if (!status &&
+        (!lw_plan_make(model, 1, 1, 1, LW_PLAN_RUN, &one) ||
+         !lw_plan_make(model, 1, LW_SHORT_ROWS, 1, LW_PLAN_RUN, &context->step_plan) || !fixed_need(context, &floats)))
         status = lw_fail(LW_ERR_SHAPE, "the size of the workspace overflows");
     if (!status)
         status = lw_context_grow(context, floats);

@@ -16,7 +16,7 @@
 #define CALL_CYCLES 200.0     /* a cell's way to its kernel */
 #define VECTOR_CYCLES 45.0    /* activations of a vector of units */
 #define MERGED_ROWS 24        /* with more rows a step makes its input part by itself */
-#define GAIN 0.85 /* what more threads must promise: a forecast may be wrong, and others may need them */
+#define GAIN 0.85             /* what more threads must promise: a forecast may be wrong, and others may need them */
 
 struct lw_hierarchy lw_cost_hierarchy(size_t lanes)
 {
@@ -42,14 +42,14 @@ static int level_of(const struct lw_hierarchy *hierarchy, double bytes)
 static void add_level(const lw_model *model, const struct lw_level *level, size_t rows, size_t members, double kept,
                       const struct lw_hierarchy *hierarchy, struct lw_cost *cost)
 {
-    double lanes = (double)model->kernels->lanes, share = 1.0 / (double)members, sides = (double)level->directions;
+    double lanes = (double)model->lanes, share = 1.0 / (double)members, sides = (double)level->directions;
     if (!level->cell->recurrent) {
         double cycles = (double)level->input * (double)level->output * (double)rows / lanes * share;
         cost->arithmetic += cycles;
         cost->cycles += cycles;
         return;
     }
-    double units = (double)lw_ceil_div(level->hidden, model->kernels->lanes) * sides * share;
+    double units = (double)lw_ceil_div(level->hidden, model->lanes) * sides * share;
     double outputs = (double)level->weights[0].step.recurrent.columns * lanes * sides * share;
     double arithmetic = outputs * (double)(level->output + level->input) * (double)rows / (2.0 * lanes) /
                         (rows >= 4 ? 0.9 : 0.6);
@@ -74,7 +74,7 @@ static double kept_bytes(const lw_model *model, const struct lw_level *level, si
     double columns = (double)weights->step.recurrent.columns + (double)weights->second_recurrent.columns;
     if (segment < 8)
         return (double)model->packed_floats * sizeof(float);
-    return columns * (double)model->kernels->lanes * sizeof(float) *
+    return columns * (double)model->lanes * sizeof(float) *
            ((double)level->output + (rows > MERGED_ROWS ? (double)level->input : 0.0));
 }
 
@@ -83,7 +83,8 @@ static struct lw_cost cost_of_levels(const lw_model *model, size_t begin, size_t
 {
     struct lw_cost cost = {0};
     for (size_t i = begin; i < end; i++)
-        add_level(model, &model->levels[i], rows, members, kept_bytes(model, &model->levels[i], rows, segment), hierarchy, &cost);
+        add_level(model, &model->levels[i], rows, members, kept_bytes(model, &model->levels[i], rows, segment),
+                  hierarchy, &cost);
     return cost;
 }
 
@@ -121,12 +122,12 @@ static void consider_wavefront(const lw_model *model, size_t steps, size_t batch
                                const struct lw_hierarchy *hierarchy, struct lw_ways *ways)
 {
     const size_t stages = lw_min(lw_min(threads, LW_MOST_STAGES), model->level_count), segment_kept = 8;
-    ways->why_not[LW_WAY_WAVEFRONT] = threads < 2               ? "there is one thread only"
-                                      : model->level_count < 2  ? "there is one layer only"
-                                      : model->has_reverse      ? "a reverse layer needs the whole sequence first"
-                                      : batch > LW_WAVE_BATCH   ? "so many rows are dealt to threads instead"
-                                      : steps < 8               ? "so few steps do not fill it"
-                                                                : NULL;
+    ways->why_not[LW_WAY_WAVEFRONT] = threads < 2              ? "there is one thread only"
+                                      : model->level_count < 2 ? "there is one layer only"
+                                      : model->has_reverse     ? "a reverse layer needs the whole sequence first"
+                                      : batch > LW_WAVE_BATCH  ? "so many rows are dealt to threads instead"
+                                      : steps < 8              ? "so few steps do not fill it"
+                                                               : NULL;
     if (ways->why_not[LW_WAY_WAVEFRONT])
         return;
     struct lw_schedule *wave = &ways->schedule[LW_WAY_WAVEFRONT];

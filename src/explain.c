@@ -50,7 +50,7 @@ static void find_bound(const struct lw_cost *cost, lw_explanation *explanation)
 /* The widest layer's register tile: what the kernels hold for that many rows. */
 static void find_tile(const lw_model *model, size_t rows, lw_explanation *explanation)
 {
-    size_t width = 1, lanes = model->kernels->lanes;
+    size_t width = 1, lanes = model->lanes;
     for (size_t i = 0; i < model->level_count; i++)
         width = lw_max(width, model->levels[i].weights[0].step.input.width);
     explanation->tile_vectors = width;
@@ -85,10 +85,10 @@ lw_status lw_explain_run(const lw_context *context, size_t steps, size_t batch, 
     const lw_model *model = context->model;
     const size_t threads = lw_min(lw_parallel_threads(context->threads), context->team_count);
     struct lw_plan plan;
-    if (!lw_plan_make(model, steps, batch, threads, &plan))
+    if (!lw_plan_make(model, steps, batch, threads, LW_PLAN_RUN, &plan))
         return lw_fail(LW_ERR_SHAPE, "the workspace of %zu steps and %zu rows overflows", steps, batch);
     double hertz;
-    const struct lw_hierarchy hierarchy = measured(limits, model->kernels->lanes, &hertz);
+    const struct lw_hierarchy hierarchy = measured(limits, model->lanes, &hertz);
     struct lw_ways ways;
     lw_cost_ways(model, steps, batch, threads, &hierarchy, &ways);
     const struct lw_cost *cost = &ways.schedule[plan.way].cost;
@@ -109,9 +109,8 @@ lw_status lw_explain_run(const lw_context *context, size_t steps, size_t batch, 
         for (size_t d = 0; d < model->levels[i].directions; d++) {
             const struct lw_weights *weights = &model->levels[i].weights[d];
             double columns = (double)weights->step.recurrent.columns + (double)weights->second_recurrent.columns;
-            explanation->traffic_bytes += columns * (double)model->kernels->lanes *
-                                          (double)model->levels[i].output * sizeof(float) * (double)steps *
-                                          (double)lw_ceil_div(batch, plan.rows);
+            explanation->traffic_bytes += columns * (double)model->lanes * (double)model->levels[i].output *
+                                          sizeof(float) * (double)steps * (double)lw_ceil_div(batch, plan.rows);
         }
     find_tile(model, plan.rows, explanation);
     find_bound(cost, explanation);

@@ -118,15 +118,32 @@ static void fill_block(struct worker *w, size_t first)
     }
 }
 
+/* Where a level's buffers lie: in the recording, each level its own, or in the workspace, where every second level uses
+ * the same. */
+static float *trail_of(const struct worker *w, size_t index, size_t d, size_t *stride)
+{
+    const struct lw_recording *recording = w->call->recording;
+    *stride = recording ? recording->levels[index].trail_stride : w->plan->trail_stride;
+    return recording ? recording->levels[index].side[d].trail : w->own + w->plan->trail[index % 2][d];
+}
+
+static float *joined_of(const struct worker *w, size_t index, size_t *stride)
+{
+    const struct lw_recording *recording = w->call->recording;
+    *stride = recording ? recording->levels[index].joined_stride : w->plan->joined_stride;
+    return recording ? recording->levels[index].joined : w->own + w->plan->joined;
+}
+
 /* The caller's input of this segment, where it lies if it is a single row, otherwise copied side by side. */
 static struct view stage_input(const struct worker *w)
 {
     const lw_io *io = &w->call->io;
     const float *from = io->input + w->t0 * io->input_step_stride;
-    if (w->rows == 1)
+    const struct lw_recording *recording = w->call->recording;
+    if (w->rows == 1 && !recording)
         return (struct view){from + w->user_rows[0] * io->input_row_stride, io->input_step_stride};
-    float *staged = w->own + w->plan->staged;
-    size_t stride = w->plan->staged_stride, begin, end, active = w->rows;
+    float *staged = recording ? recording->staged : w->own + w->plan->staged;
+    size_t stride = recording ? recording->staged_stride : w->plan->staged_stride, begin, end, active = w->rows;
     lw_share(w->steps, w->member, w->members, &begin, &end);
     for (size_t t = begin; t < end; t++) {
         active = active_rows(w, w->t0 + t, active);
@@ -134,6 +151,8 @@ static struct view stage_input(const struct worker *w)
             memcpy(step_rows(w, staged, t, stride) + r * stride,
                    from + t * io->input_step_stride + w->user_rows[r] * io->input_row_stride,
                    w->model->input * sizeof(float));
+        if (recording)
+            memset(step_rows(w, staged, t, stride) + active * stride, 0, (w->rows - active) * stride * sizeof(float));
     }
     meet(w);
     return (struct view){staged, stride};
@@ -161,29 +180,45 @@ struct side { /* the threads that walk one direction of a level */
 };
 
 /* Puts the initial states into the trail: each row's where its first step looks for it. */
-static void start_trail(const struct worker *w, const struct lw_level *level, size_t d, bool reverse, float *trail)
+static void start_trail(const struct worker *w, const struct lw_level *level, size_t d, bool reverse, float *trail,
+                        size_t stride)
 {
     const float *h = carry_h(w, level, d);
     for (size_t r = 0; r < w->rows; r++) {
         size_t slot = reverse ? steps_of(w, r) : 0;
-        memcpy(step_rows(w, trail, slot, w->plan->trail_stride) + r * w->plan->trail_stride, h + r * level->h_width,
-               level->output * sizeof(float));
+        memcpy(step_rows(w, trail, slot, stride) + r * stride, h + r * level->h_width, level->output * sizeof(float));
     }
 }
 
-static void end_trail(const struct worker *w, const struct lw_level *level, size_t d, bool reverse, float *trail)
+/* The same for the gates of a recording, and zeros behind each row's last slot. */
+static void start_record(const struct worker *w, size_t index, size_t d, bool reverse)
+{
+    const struct lw_level *level = &w->model->levels[index];
+    const struct lw_level_record *record = &w->call->recording->levels[index];
+    const size_t stride = record->trail_stride, gates_stride = record->gates_stride;
+    for (size_t r = 0; r < w->rows; r++) {
+        const size_t length = steps_of(w, r);
+        for (size_t slot = length + 1; slot <= w->steps; slot++)
+            memset(step_rows(w, record->side[d].trail, slot, stride) + r * stride, 0, stride * sizeof(float));
+        if (level->cell->keep_memory)
+            level->cell->keep_memory(level, w->model->lanes, carry_c(w, level, d) + r * level->c_width,
+                                     step_rows(w, record->side[d].gates, reverse ? length : 0, gates_stride) +
+                                         r * gates_stride);
+    }
+}
+
+static void end_trail(const struct worker *w, const struct lw_level *level, size_t d, bool reverse, float *trail,
+                      size_t stride)
 {
     float *h = carry_h(w, level, d);
     for (size_t r = 0; r < w->rows; r++) {
         size_t slot = reverse ? 0 : steps_of(w, r);
-        memcpy(h + r * level->h_width, step_rows(w, trail, slot, w->plan->trail_stride) + r * w->plan->trail_stride,
-               level->output * sizeof(float));
+        memcpy(h + r * level->h_width, step_rows(w, trail, slot, stride) + r * stride, level->output * sizeof(float));
     }
 }
 
 /* Walks one direction of a recurrent level through the segment. */
-static void run_direction(const struct worker *w, size_t index, size_t d, struct view in, float *trail,
-                          const struct side *side)
+static void run_direction(const struct worker *w, size_t index, size_t d, struct view in, const struct side *side)
 {
     const struct lw_model *model = w->model;
     const struct lw_level *level = &model->levels[index];
@@ -192,11 +227,18 @@ static void run_direction(const struct worker *w, size_t index, size_t d, struct
     const struct lw_plan *plan = w->plan;
     const bool reverse = lw_level_reverse(level, d);
     const bool probed = lw_probe_wants(&w->call->io, level, index, d);
-    const size_t stride = plan->trail_stride, phases = cell->phases(level);
+    const size_t phases = cell->phases(level);
+    size_t stride;
+    float *trail = trail_of(w, index, d, &stride);
+    const struct lw_recording *recording = w->call->recording;
+    const struct lw_level_record *record = recording ? &recording->levels[index] : NULL;
     float *merged = w->own + plan->merged[d];
 
-    if (side->member == 0)
-        start_trail(w, level, d, reverse, trail);
+    if (side->member == 0) {
+        start_trail(w, level, d, reverse, trail, stride);
+        if (recording)
+            start_record(w, index, d, reverse);
+    }
     /* From the barrier that says so on, the first thread does the whole of each step and the others leave. */
     size_t parts = lw_barrier_wait(side->barrier, side->members) ? 1 : side->members;
     if (side->member >= parts)
@@ -209,10 +251,9 @@ static void run_direction(const struct worker *w, size_t index, size_t d, struct
     step.c_stride = cell->has_memory ? level->c_width : plan->scratch_stride;
     step.z = w->own + plan->scratch_z[d];
     step.z_stride = plan->scratch_stride;
-    if (probed && cell->gate_vectors) {
+    step.gates_stride = record ? record->gates_stride : plan->gates_stride;
+    if (probed && cell->gate_vectors)
         step.gates = w->own + plan->gates[d];
-        step.gates_stride = plan->gates_stride;
-    }
     for (size_t i = 0, chunk; i < w->steps; i += chunk) {
         size_t active = active_rows(w, w->t0 + (reverse ? w->steps - 1 - i : i), step.rows);
         chunk = chunk_steps(w, reverse, i, active);
@@ -231,6 +272,8 @@ static void run_direction(const struct worker *w, size_t index, size_t d, struct
             step.x = in.data + t * w->rows * in.stride;
             step.h = step_rows(w, trail, reverse ? t + 1 : t, stride);
             step.y = step_rows(w, trail, reverse ? t : t + 1, stride);
+            if (record && record->side[d].gates)
+                step.gates = step_rows(w, record->side[d].gates, reverse ? t : t + 1, record->gates_stride);
             for (size_t phase = 0; phase < phases; phase++) {
                 cell->step(model->kernels, weights, &step, phase, side->member, parts);
                 if (lw_barrier_wait(side->barrier, parts))
@@ -249,51 +292,51 @@ static void run_direction(const struct worker *w, size_t index, size_t d, struct
         }
     }
     if (side->member == 0)
-        end_trail(w, level, d, reverse, trail);
+        end_trail(w, level, d, reverse, trail, stride);
 }
 
 /* Writes the two directions of a level side by side, this thread's share of `rows` rows. */
-static struct view join(const struct worker *w, const struct lw_level *level, const float *forward,
-                        const float *reverse, size_t stride, size_t rows)
+static struct view join(const struct worker *w, size_t index, const float *forward, const float *reverse, size_t stride,
+                        size_t rows)
 {
-    float *joined = w->own + w->plan->joined;
-    size_t width = level->output, begin, end;
+    size_t joined_stride, width = w->model->levels[index].output, begin, end;
+    float *joined = joined_of(w, index, &joined_stride);
     lw_share(rows, w->member, w->members, &begin, &end);
     for (size_t r = begin; r < end; r++) {
-        memcpy(joined + r * w->plan->joined_stride, forward + r * stride, width * sizeof(float));
-        memcpy(joined + r * w->plan->joined_stride + width, reverse + r * stride, width * sizeof(float));
+        memcpy(joined + r * joined_stride, forward + r * stride, width * sizeof(float));
+        memcpy(joined + r * joined_stride + width, reverse + r * stride, width * sizeof(float));
     }
     meet(w);
-    return (struct view){joined, w->plan->joined_stride};
+    return (struct view){joined, joined_stride};
 }
 
 static struct view run_recurrent(const struct worker *w, size_t index, struct view in)
 {
     const struct lw_level *level = &w->model->levels[index];
-    const struct lw_plan *plan = w->plan;
-    float *trails[2] = {w->own + plan->trail[index % 2][0], w->own + plan->trail[index % 2][1]};
     if (level->directions == 2 && w->members >= 2) {
         size_t half = w->members / 2, d = w->member >= half;
         struct side side = {d ? w->member - half : w->member, d ? w->members - half : half, &w->sync->side[d]};
-        run_direction(w, index, d, in, trails[d], &side);
+        run_direction(w, index, d, in, &side);
     } else {
         struct side side = {w->member, w->members, &w->sync->side[2]};
         for (size_t d = 0; d < level->directions; d++)
-            run_direction(w, index, d, in, trails[d], &side);
+            run_direction(w, index, d, in, &side);
     }
     meet(w);
-    const float *forward = step_rows(w, trails[0], lw_level_reverse(level, 0) ? 0 : 1, plan->trail_stride);
+    size_t stride;
+    float *trail = trail_of(w, index, 0, &stride);
+    const float *forward = step_rows(w, trail, lw_level_reverse(level, 0) ? 0 : 1, stride);
     if (level->directions == 1)
-        return (struct view){forward, plan->trail_stride};
-    return join(w, level, forward, trails[1], plan->trail_stride, w->steps * w->rows);
+        return (struct view){forward, stride};
+    return join(w, index, forward, trail_of(w, index, 1, &stride), stride, w->steps * w->rows);
 }
 
 /* A level without memory: `rows` rows at once, split by rows where there are plenty, by outputs otherwise. */
 static struct view run_map(const struct worker *w, size_t index, struct view in, size_t rows)
 {
     const struct lw_level *level = &w->model->levels[index];
-    const size_t stride = w->plan->trail_stride;
-    float *out = w->own + w->plan->trail[index % 2][0];
+    size_t stride;
+    float *out = trail_of(w, index, 0, &stride);
     if (rows >= 8 * w->members) {
         size_t begin, end;
         lw_share(rows, w->member, w->members, &begin, &end);
@@ -306,10 +349,22 @@ static struct view run_map(const struct worker *w, size_t index, struct view in,
     return (struct view){out, stride};
 }
 
+static void note(const struct worker *w, size_t index, struct view in, struct view out)
+{
+    if (!w->call->recording || w->member != 0)
+        return;
+    w->call->recording->levels[index].in = in;
+    w->call->recording->levels[index].out = out;
+}
+
 static struct view run_levels(const struct worker *w, size_t begin, size_t end, struct view in)
 {
-    for (size_t i = begin; i < end; i++)
-        in = w->model->levels[i].cell->recurrent ? run_recurrent(w, i, in) : run_map(w, i, in, w->steps * w->rows);
+    for (size_t i = begin; i < end; i++) {
+        struct view out = w->model->levels[i].cell->recurrent ? run_recurrent(w, i, in)
+                                                              : run_map(w, i, in, w->steps * w->rows);
+        note(w, i, in, out);
+        in = out;
+    }
     return in;
 }
 
@@ -349,9 +404,12 @@ static void emit_collapsed(const struct worker *w)
     const struct lw_level *level = &model->levels[model->collapse];
     struct view out = {carry_h(w, level, 0), level->h_width};
     if (level->directions == 2)
-        out = join(w, level, carry_h(w, level, 0), carry_h(w, level, 1), level->h_width, w->rows);
-    for (size_t i = model->collapse + 1; i < model->level_count; i++)
-        out = run_map(w, i, out, w->rows);
+        out = join(w, model->collapse, carry_h(w, level, 0), carry_h(w, level, 1), level->h_width, w->rows);
+    for (size_t i = model->collapse + 1; i < model->level_count; i++) {
+        struct view next = run_map(w, i, out, w->rows);
+        note(w, i, out, next);
+        out = next;
+    }
     for (size_t r = 0; r < w->rows && w->member == 0; r++)
         memcpy(w->call->io.output + w->user_rows[r] * model->output, out.data + r * out.stride,
                model->output * sizeof(float));
@@ -453,8 +511,8 @@ static void run_thread(void *argument, size_t index, size_t count)
         w.member = index % threads;
     w.sync = &call->context->teams[w.team];
     w.base = w.own = call->context->workspace + w.team * plan.team_floats;
-    w.user_rows = (size_t *)(void *)(w.base + plan.order);
-    w.lengths = w.user_rows + plan.rows;
+    w.user_rows = call->recording ? call->recording->user_rows : (size_t *)(void *)(w.base + plan.order);
+    w.lengths = call->recording ? call->recording->lengths : w.user_rows + plan.rows;
     size_t rows = call->io.batch / plan.schedule.teams + (w.team < call->io.batch % plan.schedule.teams);
     for (size_t first = 0; first < rows; first += w.rows) {
         w.rows = lw_min(plan.rows, rows - first);
@@ -471,8 +529,8 @@ static bool is_short_step(const struct lw_call *call)
 {
     const lw_io *io = &call->io;
     const lw_context *context = call->context;
-    bool dense = io->batch == 1 || (io->input_row_stride == context->model->input &&
-                                    io->output_row_stride == context->model->output);
+    bool dense = io->batch == 1 ||
+                 (io->input_row_stride == context->model->input && io->output_row_stride == context->model->output);
     return io->steps == 1 && call->state && !io->lengths && !io->probe_count && io->batch <= LW_SHORT_ROWS && dense &&
            (context->team_count == 1 || context->step_cycles * (double)io->batch < SHORT_CYCLES);
 }
@@ -496,12 +554,13 @@ lw_status lw_forward_run(struct lw_call *call)
 {
     lw_context *context = call->context;
     const lw_io *io = &call->io;
-    if (is_short_step(call)) {
+    if (!call->recording && is_short_step(call)) {
         lw_step_short(context, call->state, io->input, io->output);
         return LW_OK;
     }
     size_t threads = call->serial ? 1 : lw_min(lw_parallel_threads(context->threads), context->team_count);
-    if (!lw_plan_make(context->model, io->steps, io->batch, threads, &context->call_plan))
+    if (!lw_plan_make(context->model, io->steps, io->batch, threads, call->recording ? LW_PLAN_TAPE : LW_PLAN_RUN,
+                      &context->call_plan))
         return lw_fail(LW_ERR_SHAPE, "the workspace of %zu steps and %zu rows overflows", io->steps, io->batch);
     const struct lw_plan *plan = &context->call_plan;
     lw_status status = lw_context_grow(context, lw_plan_floats(plan));
@@ -511,6 +570,7 @@ lw_status lw_forward_run(struct lw_call *call)
     for (size_t team = 0; team < plan->schedule.teams; team++)
         for (size_t side = 0; side < 3; side++)
             lw_barrier_begin(&context->teams[team].side[side]);
-    lw_parallel_run(plan->schedule.teams * plan->schedule.members * plan->schedule.stages, context->parallel, context->pool, run_thread, call);
+    lw_parallel_run(plan->schedule.teams * plan->schedule.members * plan->schedule.stages, context->parallel,
+                    context->pool, run_thread, call);
     return LW_OK;
 }

@@ -3,15 +3,16 @@
 #ifndef LW_FORWARD_H
 #define LW_FORWARD_H
 
-#include "context.h"
+#include "recording.h"
 
 /* A checked call. The streams are the rows of one state, or the only rows of many states, or none. */
 struct lw_call {
     lw_context *context;
-    lw_state *state;         /* `batch` rows, or NULL */
-    lw_state *const *states; /* or `batch` states of one row */
-    lw_io io;                /* strides filled in */
-    bool serial;             /* on the calling thread alone */
+    lw_state *state;                /* `batch` rows, or NULL */
+    lw_state *const *states;        /* or `batch` states of one row */
+    lw_io io;                       /* strides filled in */
+    struct lw_recording *recording; /* NULL: nothing is kept */
+    bool serial;                    /* on the calling thread alone */
 };
 
 lw_status lw_forward_run(struct lw_call *call);

@@ -25,8 +25,8 @@ void lw_machine_fill(lw_machine *machine)
 struct race {
     const struct lw_kernels *kernels;
     struct lw_barrier start;
-    const float *data;    /* each thread's own part of it is read; NULL: multiply-adds */
-    size_t floats;        /* of a part */
+    const float *data; /* each thread's own part of it is read; NULL: multiply-adds */
+    size_t floats;     /* of a part */
     double rates[LW_MOST_THREADS];
 };
 

@@ -316,6 +316,7 @@ lw_status lw_model_build(const lw_brick *bricks, size_t count, lw_isa isa, lw_mo
     atomic_init(&model->references, 1);
     model->isa = isa;
     model->kernels = lw_kernels_of(isa);
+    model->lanes = model->kernels->lanes;
     model->bricks = lw_alloc_array(count, sizeof *model->bricks);
     lw_status status = model->bricks ? LW_OK : lw_fail_memory(count * sizeof *model->bricks);
     /* The caller's bricks may be of a shorter, older struct: `size` is the distance between them. */
@@ -396,7 +397,7 @@ static void copy_tensor(const lw_model *model, const struct lw_named_tensor *ten
     size_t columns = tensor->spec.shape[1];
     for (size_t row = 0; row < tensor->spec.shape[0]; row++) {
         size_t stride = 1;
-        float *place = level->cell->row(level, weights, model->kernels->lanes, tensor->spec.role, row, &stride);
+        float *place = level->cell->row(level, weights, model->lanes, tensor->spec.role, row, &stride);
         float *flat = values + row * columns;
         if (pack)
             for (size_t k = 0; k < columns; k++)

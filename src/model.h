@@ -21,6 +21,7 @@ struct lw_model {
     atomic_bool frozen;
     const struct lw_kernels *kernels;
     lw_isa isa;
+    size_t lanes; /* floats in a vector of it */
     lw_brick *bricks;
     size_t brick_count;
     struct lw_level *levels;

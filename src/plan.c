@@ -22,24 +22,31 @@ static size_t take(struct cursor *cursor, size_t rows, size_t stride)
     return start;
 }
 
-bool lw_plan_make(const lw_model *model, size_t steps, size_t batch, size_t threads, struct lw_plan *plan)
+bool lw_plan_make(const lw_model *model, size_t steps, size_t batch, size_t threads, enum lw_plan_kind kind,
+                  struct lw_plan *plan)
 {
     *plan = (struct lw_plan){.steps = steps, .batch = batch};
-    const struct lw_hierarchy hierarchy = lw_cost_hierarchy(model->kernels->lanes);
+    const struct lw_hierarchy hierarchy = lw_cost_hierarchy(model->lanes);
     struct lw_ways ways;
     lw_cost_ways(model, steps, batch, lw_max(1, threads), &hierarchy, &ways);
+    const bool tape = kind == LW_PLAN_TAPE;
     plan->way = lw_cost_choose(&ways);
+    /* A team of rows or a wavefront cannot share one recording; sharing units is nearly as good. */
+    if (tape && plan->way != LW_WAY_ONE)
+        plan->way = LW_WAY_UNITS;
     plan->schedule = ways.schedule[plan->way];
     const struct lw_schedule *schedule = &plan->schedule;
-    plan->rows = lw_min(LW_BLOCK_ROWS, lw_max(1, lw_ceil_div(batch, schedule->teams)));
-    if (model->has_reverse)
+    plan->rows = lw_max(1, lw_ceil_div(batch, schedule->teams));
+    if (!tape)
+        plan->rows = lw_min(LW_BLOCK_ROWS, plan->rows);
+    if (model->has_reverse || tape)
         plan->segment = steps;
     else if (schedule->stages > 1)
         plan->segment = lw_cost_wave_segment(steps, plan->rows);
     else
         plan->segment = lw_min(steps, lw_max(1, LW_SEGMENT_ROWS / plan->rows));
 
-    size_t output = 0, joined = 0, hidden = 0, merged = 0, gates = 0, lanes = model->kernels->lanes;
+    size_t output = 0, joined = 0, hidden = 0, merged = 0, gates = 0, lanes = model->lanes;
     for (size_t i = 0; i < model->level_count; i++) {
         const struct lw_level *level = &model->levels[i];
         output = lw_max(output, level->output);
@@ -63,9 +70,9 @@ bool lw_plan_make(const lw_model *model, size_t steps, size_t batch, size_t thre
     if (!lw_mul(plan->segment, plan->rows, &walked) || !lw_mul_add(plan->segment, plan->rows, plan->rows, &slots))
         return false;
     struct cursor cursor = {.fits = true};
-    plan->staged = take(&cursor, walked, plan->staged_stride);
-    plan->joined = take(&cursor, joined ? lw_max(walked, plan->rows) : 0, plan->joined_stride);
-    for (int ping = 0; ping < 2; ping++)
+    plan->staged = take(&cursor, tape ? 0 : walked, plan->staged_stride);
+    plan->joined = take(&cursor, joined && !tape ? lw_max(walked, plan->rows) : 0, plan->joined_stride);
+    for (int ping = 0; ping < 2 && !tape; ping++)
         for (int d = 0; d < 2; d++)
             plan->trail[ping][d] = take(&cursor, d && !joined ? 0 : lw_max(slots, 2 * plan->rows), plan->trail_stride);
     for (int d = 0; d < 2; d++) {

@@ -34,8 +34,14 @@ struct lw_plan {
     size_t team_floats;
 };
 
+enum lw_plan_kind {
+    LW_PLAN_RUN,
+    LW_PLAN_TAPE, /* one team, one block, one segment; activations lie in a recording, not in the workspace */
+};
+
 /* False when a size overflows. `threads` is what the call may use. */
-bool lw_plan_make(const lw_model *model, size_t steps, size_t batch, size_t threads, struct lw_plan *plan);
+bool lw_plan_make(const lw_model *model, size_t steps, size_t batch, size_t threads, enum lw_plan_kind kind,
+                  struct lw_plan *plan);
 
 /* Floats of workspace: each team its own, each stage of a wavefront two. */
 static inline size_t lw_plan_floats(const struct lw_plan *plan)

@@ -40,7 +40,7 @@ void lw_probe_record(const lw_model *model, const lw_io *io, size_t level_index,
             float *values = probe->values + (t * io->batch + user_rows[row]) * cell->signal_count * probe->unit_count;
             for (size_t signal = 0; signal < cell->signal_count; signal++)
                 for (size_t u = 0; u < probe->unit_count; u++)
-                    *values++ = cell->signal(level, step, model->kernels->lanes, signal, row,
+                    *values++ = cell->signal(level, step, model->lanes, signal, row,
                                              probe->units ? probe->units[u] : u);
         }
     }

@@ -94,7 +94,7 @@ static size_t gate_count(const lw_brick *brick)
 
 size_t kernel_case_count(const kernel_case *c)
 {
-    size_t vectors = (c->brick.kind == LW_LSTM ? 2 : 1) + stored_gates(c);
+    size_t vectors = (c->brick.kind == LW_LSTM ? 2 : 1) + compared_gates(c);
     return vectors * c->rows * c->brick.hidden;
 }
 
@@ -188,7 +188,7 @@ static void take_apart(const struct call *call, const kernel_case *c, float *res
     for (size_t r = 0; r < c->rows && c->brick.kind == LW_LSTM; r++, result += H)
         memcpy(result, call->c->data + r * call->s.c_stride, H * sizeof *result);
     for (size_t r = 0; r < c->rows; r++)
-        for (size_t g = 0; g < call->stored; g++)
+        for (size_t g = 0; g < compared_gates(c); g++)
             for (size_t j = 0; j < H; j++)
                 *result++ = call->gates->data[r * call->s.gates_stride + (j / L * call->stored + g) * L + j % L];
 }

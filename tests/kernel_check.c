@@ -37,7 +37,7 @@ void kernel_case_reference(const kernel_case *c, double *result)
     for (size_t r = 0; r < c->rows && c->brick.kind == LW_LSTM; r++, result += H)
         memcpy(result, state->memory[0][0][LW_CELL] + r * H, H * sizeof *result);
     for (size_t r = 0; r < c->rows; r++)
-        for (size_t g = 0; g < stored_gates(c); g++, result += H)
+        for (size_t g = 0; g < compared_gates(c); g++, result += H)
             memcpy(result, signals + (r * S + (c->brick.kind == LW_LSTM ? lstm_order[g] : g)) * H, H * sizeof *result);
     free(x);
     ref_trace_destroy(trace);
@@ -117,7 +117,7 @@ static bool check_order(const kernel_case *c, const float *got, char why[WHY_SIZ
 {
     struct visible_gate gates[4];
     struct numbers n = numbers_create(c);
-    size_t H = c->brick.hidden, count = visible_gates(c, gates), stored = stored_gates(c);
+    size_t H = c->brick.hidden, count = visible_gates(c, gates), stored = compared_gates(c);
     const float *first = got + (c->brick.kind == LW_LSTM ? 2 : 1) * c->rows * H;
     bool good = true;
     for (size_t g = 0; g < count; g++)

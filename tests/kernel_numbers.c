@@ -51,5 +51,10 @@ size_t stored_gates(const kernel_case *c)
 {
     if (!c->gates)
         return 0;
-    return c->brick.kind == LW_LSTM ? 5 : c->brick.kind == LW_GRU ? 3 : 0;
+    return c->brick.kind == LW_LSTM ? 5 : c->brick.kind == LW_GRU ? 4 : 0;
+}
+
+size_t compared_gates(const kernel_case *c)
+{
+    return c->brick.kind == LW_GRU && c->gates ? 3 : stored_gates(c);
 }

@@ -25,5 +25,7 @@ void numbers_destroy(struct numbers *n);
 const float *numbers_find(const struct numbers *n, const char *part);
 /* Gates that the kernel stores for a probe: 5 of an LSTM, 3 of a GRU, or 0 when they are not asked for. */
 size_t stored_gates(const kernel_case *c);
+/* Those of them that are signals of the reference: all but what r multiplies. */
+size_t compared_gates(const kernel_case *c);
 
 #endif

@@ -111,6 +111,19 @@ ParameterizedTest(struct parameter *p, same_bits, instruction_sets_and_threads)
     }
 }
 
+/* What the library says that it does with this scenario on four threads. */
+static const char *schedule_of(const scenario *s, lw_isa isa)
+{
+    harness h;
+    scenario four = *s;
+    four.threads = 4;
+    lw_explanation explanation = {.size = sizeof explanation};
+    cr_assert(harness_create(&h, &four, isa, why), "%s", why);
+    cr_assert_eq(lw_explain(h.context, s->steps, s->batch, NULL, &explanation), LW_OK, "%s", lw_error());
+    harness_destroy(&h);
+    return explanation.choices[0].name;
+}
+
 ParameterizedTestParameters(same_bits, large_enough_for_threads)
 {
     return every_isa(CELL_KINDS);
@@ -123,10 +136,10 @@ ParameterizedTest(struct parameter *p, same_bits, large_enough_for_threads)
     static const struct {
         size_t steps, batch, hidden, layers;
         lw_direction direction;
-    } shapes[] = {{12, 1, 400, 1, LW_FORWARD},
-                  {6, 33, 150, 2, LW_FORWARD},
-                  {10, 5, 131, 2, LW_BIDIRECTIONAL},
-                  {5, 2, 300, 3, LW_REVERSE}};
+    } shapes[] = {{12, 1, 400, 1, LW_FORWARD}, {6, 33, 150, 2, LW_FORWARD}, {10, 5, 131, 2, LW_BIDIRECTIONAL},
+                  {5, 2, 300, 3, LW_REVERSE},  {300, 1, 32, 4, LW_FORWARD}, {150, 1, 100, 4, LW_FORWARD},
+                  {70, 3, 90, 3, LW_FORWARD},  {20, 64, 100, 1, LW_FORWARD}};
+    bool rows = false, units = false, wavefront = false;
     pool own = {0};
     for (size_t k = 0; k < sizeof shapes / sizeof *shapes; k++) {
         scenario s = SCENARIO_INIT;
@@ -140,9 +153,13 @@ ParameterizedTest(struct parameter *p, same_bits, large_enough_for_threads)
         s.brick_count = 1;
         s.steps = shapes[k].steps;
         s.batch = shapes[k].batch;
-        s.ragged = k == 2;
+        s.ragged = k == 2 || k >= 6;
         s.start = true;
         s.seed = k;
+        const char *schedule = schedule_of(&s, p->isa);
+        rows |= strcmp(schedule, "rows") == 0;
+        units |= strcmp(schedule, "units") == 0;
+        wavefront |= strcmp(schedule, "wavefront") == 0;
         struct result want = run_scenario(&s, LW_ISA_SCALAR);
         for (size_t n = 0; n < sizeof threads / sizeof *threads; n++) {
             s.threads = threads[n];
@@ -155,6 +172,8 @@ ParameterizedTest(struct parameter *p, same_bits, large_enough_for_threads)
         result_free(&got);
         result_free(&want);
     }
+    cr_assert(rows && units && wavefront, "not every schedule was run: rows %d, units %d, wavefront %d", rows, units,
+              wavefront);
     cr_assert_gt(own.most, 1, "no shape was large enough for a second thread: this test shows nothing");
     cr_assert_leq(own.most, 3);
 }

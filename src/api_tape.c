@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The public functions on tapes: check, one call, return. No logic. */
+#include "check.h"
+#include "tape.h"
+
+lw_status lw_tape_create(const lw_model *model, const lw_context_options *options, lw_tape **tape)
+{
+    CHECK_POINTER(model);
+    CHECK_POINTER(tape);
+    if (options) {
+        CHECK_STRUCT(options, lw_context_options);
+        if (options->threads > LW_MOST_THREADS)
+            return lw_fail(LW_ERR_ARGUMENT, "%zu threads, expected at most %d", options->threads, LW_MOST_THREADS);
+    }
+    return lw_tape_build(model, options, tape);
+}
+
+void lw_tape_destroy(lw_tape *tape)
+{
+    lw_tape_free(tape);
+}
+
+size_t lw_tape_bytes(const lw_tape *tape, size_t steps, size_t batch)
+{
+    return tape ? lw_tape_need(tape, steps, batch) : 0;
+}
+
+/* A state of the tape's model with the run's rows. */
+static lw_status check_state(const lw_tape *tape, const lw_state *state, size_t batch, const char *what)
+{
+    if (!state)
+        return LW_OK;
+    if (state->model != tape->model)
+        return lw_fail(LW_ERR_SHAPE, "the %s is of another model than the tape", what);
+    if (state->batch != batch)
+        return lw_fail(LW_ERR_SHAPE, "the %s has %zu rows, but the batch is %zu", what, state->batch, batch);
+    return LW_OK;
+}
+
+lw_status lw_tape_forward(lw_tape *tape, const float *const *parameters, lw_state *state, const lw_io *io)
+{
+    CHECK_POINTER(tape);
+    CHECK_STRUCT(io, lw_io);
+    lw_io checked = *io;
+    if (io->probe_count)
+        return lw_fail(LW_ERR_UNSUPPORTED, "lw_tape_forward has no probes; lw_run has");
+    lw_status status = check_state(tape, state, io->batch, "state");
+    if (!status)
+        status = lw_check_io(tape->model, &checked);
+    if (!status)
+        status = lw_take(&tape->busy, "tape");
+    if (status)
+        return status;
+    if (!state || !(status = lw_take(&state->busy, "state"))) {
+        status = lw_tape_record(tape, parameters, state, &checked);
+        if (state)
+            lw_give(&state->busy);
+    }
+    lw_give(&tape->busy);
+    return status;
+}
+
+static lw_status check_gradients(const lw_tape *tape, lw_gradients *g)
+{
+    const struct lw_recording *run = &tape->recording;
+    size_t floats, steps = run->output_kind == LW_OUTPUT_LAST ? 1 : run->steps;
+    if (!tape->recorded)
+        return lw_fail(LW_ERR_ARGUMENT, "lw_tape_backward: there is no forward run to go back through");
+    if (g->store != LW_OVERWRITE && g->store != LW_ACCUMULATE)
+        return lw_fail(LW_ERR_ARGUMENT, "store is %d, expected LW_OVERWRITE or LW_ACCUMULATE", (int)g->store);
+    lw_status status = check_state(tape, g->final_state, run->batch, "gradient of the final state");
+    if (!status)
+        status = check_state(tape, g->initial_state, run->batch, "gradient of the initial state");
+    if (!status && g->final_state && g->final_state == g->initial_state)
+        return lw_fail(LW_ERR_ARGUMENT, "the gradients of the final and of the initial state are the same object");
+    if (run->output_kind == LW_OUTPUT_LAST)
+        g->output_step_stride = g->output_row_stride = 0;
+    if (!status)
+        status = lw_check_strides("gradient of the output", steps, run->batch, tape->model->output,
+                                  &g->output_step_stride, &g->output_row_stride, &floats);
+    if (!status)
+        status = lw_check_strides("gradient of the input", run->steps, run->batch, tape->model->input,
+                                  &g->input_step_stride, &g->input_row_stride, &floats);
+    return status;
+}
+
+lw_status lw_tape_backward(lw_tape *tape, const lw_gradients *gradients)
+{
+    CHECK_POINTER(tape);
+    CHECK_STRUCT(gradients, lw_gradients);
+    lw_gradients checked = *gradients;
+    lw_status status = lw_take(&tape->busy, "tape");
+    if (status)
+        return status;
+    if (!(status = check_gradients(tape, &checked)))
+        status = lw_backward_run(tape, &checked);
+    lw_give(&tape->busy);
+    return status;
+}

@@ -1,0 +1,342 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Backpropagation through time over a recorded run: levels from the last to the first, steps against the order in which
+ * they were walked, then the gradients of the weights as sums over all of time. Called by api_tape.c; knows no cell by
+ * name and no kernel.
+ *
+ * The threads share the units of each step and the panels of each sum, so every sum is made by one thread, in an order
+ * that depends on nothing else. Rows are sorted as in the recording: the active ones of a step are the first ones.
+ */
+#include <string.h>
+
+#include "tape.h"
+
+struct back_call {
+    lw_tape *tape;
+    const lw_gradients *gradients;
+    size_t threads;
+    bool last;      /* of LW_OUTPUT_LAST behind a recurrent level: one row for each sequence */
+    bool last_step; /* of LW_OUTPUT_LAST without one: of each row's last step */
+};
+
+struct back_worker {
+    const struct back_call *call;
+    const lw_model *model;
+    const struct lw_recording *recording;
+    const struct lw_back_space *space;
+    struct lw_team *sync;
+    size_t rows, steps;
+    size_t part, parts;
+};
+
+static void meet(const struct back_worker *w)
+{
+    lw_barrier_wait(&w->sync->all, w->parts);
+}
+
+static size_t active_rows(const struct back_worker *w, size_t t, size_t hint)
+{
+    size_t n = hint;
+    while (n > 0 && w->recording->lengths[n - 1] <= t)
+        n--;
+    while (n < w->rows && w->recording->lengths[n] > t)
+        n++;
+    return n;
+}
+
+/* The gradient of the outputs, rows sorted, zero where a row has ended. */
+static void stage_output(const struct back_worker *w, float *dy)
+{
+    const lw_gradients *g = w->call->gradients;
+    const size_t width = w->model->output, stride = w->space->dy_stride, steps = w->call->last ? 1 : w->steps;
+    size_t begin, end;
+    lw_share(steps, w->part, w->parts, &begin, &end);
+    for (size_t t = begin; t < end; t++)
+        for (size_t r = 0; r < w->rows; r++) {
+            float *to = dy + (t * w->rows + r) * stride;
+            const size_t length = w->recording->lengths[r];
+            const float *from = g->output + w->recording->user_rows[r] * g->output_row_stride;
+            memset(to, 0, stride * sizeof(float));
+            if (!g->output || (w->call->last_step ? t + 1 != length : !w->call->last && t >= length))
+                continue;
+            memcpy(to, from + (w->call->last_step ? 0 : t * g->output_step_stride), width * sizeof(float));
+        }
+}
+
+/* The gradient of the input, rows in the caller's order. */
+static void emit_input(const struct back_worker *w, const float *dx)
+{
+    const lw_gradients *g = w->call->gradients;
+    size_t begin, end, width = w->model->input;
+    lw_share(w->steps, w->part, w->parts, &begin, &end);
+    for (size_t t = begin; t < end; t++)
+        for (size_t r = 0; r < w->rows; r++) {
+            float *to = g->input + t * g->input_step_stride + w->recording->user_rows[r] * g->input_row_stride;
+            if (t < w->recording->lengths[r])
+                memcpy(to, dx + (t * w->rows + r) * w->space->dy_stride, width * sizeof(float));
+            else
+                memset(to, 0, width * sizeof(float));
+        }
+}
+
+/* dx (+)= d times the transposed input weights, this thread's share of `count` rows. */
+static void input_gradient(const struct back_worker *w, const struct lw_back_weights *weights, size_t count, float *dx,
+                           bool add)
+{
+    const struct lw_back_space *space = w->space;
+    size_t begin, end;
+    lw_share(count, w->part, w->parts, &begin, &end);
+    const float *d = space->d + begin * space->d_stride;
+    lw_matrix_times(w->model->kernels, &weights->input, end - begin, d, space->d_stride, dx + begin * space->dy_stride,
+                    space->dy_stride, add);
+}
+
+/* A level without memory: `count` rows. */
+static void back_map(const struct back_worker *w, size_t index, size_t count, const float *dy, float *dx, bool wants_dx)
+{
+    const struct lw_level *level = &w->model->levels[index];
+    const struct lw_level_record *record = &w->recording->levels[index];
+    const struct lw_back_space *space = w->space;
+    struct lw_back_step step = {.outputs = level->output};
+    step.back = (struct lw_back){.rows = count,
+                                 .hidden = level->output,
+                                 .h = record->out.data,
+                                 .h_stride = record->out.stride,
+                                 .dy = dy,
+                                 .dy_stride = space->dy_stride,
+                                 .d = level->cell->back_row ? space->d : dx,
+                                 .d_stride = level->cell->back_row ? space->d_stride : space->dy_stride};
+    level->cell->back(w->model->kernels, level, NULL, &step, 0, w->part, w->parts);
+    meet(w);
+    if (!level->cell->back_row)
+        return;
+    struct lw_back_sum sum = {.count = count,
+                              .d = space->d,
+                              .d_stride = space->d_stride,
+                              .x = record->in.data,
+                              .x_stride = record->in.stride};
+    const lw_tape *tape = w->call->tape;
+    level->cell->back_sum(w->model->kernels, level, &tape->gradients[2 * index], &sum, w->part, w->parts);
+    if (wants_dx)
+        input_gradient(w, &tape->back[2 * index], count, dx, false);
+    meet(w);
+}
+
+/* The gradients of a direction's final states: the caller's and, at the level that gave the last output, its. */
+static void start_state(const struct back_worker *w, size_t index, size_t d, const float *dlast)
+{
+    const struct lw_level *level = &w->model->levels[index];
+    const struct lw_back_space *space = w->space;
+    const lw_state *final = w->call->gradients->final_state;
+    for (size_t r = 0; r < w->rows; r++) {
+        const size_t user = w->recording->user_rows[r];
+        float *dh = space->dh + r * space->dh_stride, *dc = space->dc + r * space->dc_stride;
+        memset(dh, 0, space->dh_stride * sizeof(float));
+        memset(dc, 0, space->dc_stride * sizeof(float));
+        if (final) {
+            memcpy(dh, lw_state_h(final, level, d) + user * level->h_width, level->output * sizeof(float));
+            if (level->c_width)
+                memcpy(dc, lw_state_c(final, level, d) + user * level->c_width, level->hidden * sizeof(float));
+        }
+        for (size_t i = 0; dlast && i < level->output; i++)
+            dh[i] += dlast[r * space->dy_stride + d * level->output + i];
+    }
+}
+
+static void end_state(const struct back_worker *w, size_t index, size_t d)
+{
+    const struct lw_level *level = &w->model->levels[index];
+    const struct lw_back_space *space = w->space;
+    const lw_state *initial = w->call->gradients->initial_state;
+    for (size_t r = 0; initial && r < w->rows; r++) {
+        const size_t user = w->recording->user_rows[r];
+        memcpy(lw_state_h(initial, level, d) + user * level->h_width, space->dh + r * space->dh_stride,
+               level->output * sizeof(float));
+        if (level->c_width)
+            memcpy(lw_state_c(initial, level, d) + user * level->c_width, space->dc + r * space->dc_stride,
+                   level->hidden * sizeof(float));
+    }
+}
+
+static void clear_rows(float *array, size_t row, size_t begin, size_t end, size_t stride)
+{
+    if (array)
+        memset(array + (row + begin) * stride, 0, (end - begin) * stride * sizeof(float));
+}
+
+/* Walks one direction of a recurrent level against its time. */
+static void back_direction(const struct back_worker *w, size_t index, size_t d, const float *dy)
+{
+    const lw_tape *tape = w->call->tape;
+    const struct lw_level *level = &w->model->levels[index];
+    const struct lw_cell *cell = level->cell;
+    const struct lw_level_record *record = &w->recording->levels[index];
+    const struct lw_record *side = &record->side[d];
+    const struct lw_back_space *space = w->space;
+    const struct lw_step *forward = &level->weights[d].step;
+    const bool reverse = lw_level_reverse(level, d);
+    const size_t stride = record->trail_stride, gates_stride = record->gates_stride, lanes = w->model->lanes;
+
+    struct lw_back_step step = {.outputs = level->output,
+                                .projected_stride = space->projected_stride,
+                                .wide = space->wide,
+                                .wide_stride = space->wide_stride};
+    step.back = (struct lw_back){.hidden = level->hidden,
+                                 .gates_stride = gates_stride,
+                                 .c_stride = gates_stride,
+                                 .c_unit = cell->gate_vectors * lanes,
+                                 .h_stride = stride,
+                                 .dy_stride = space->dy_stride,
+                                 .dh = space->dh,
+                                 .dh_stride = space->dh_stride,
+                                 .dc = space->dc,
+                                 .dc_stride = space->dc_stride,
+                                 .d_stride = space->d_stride,
+                                 .aux_stride = space->aux_stride,
+                                 .gate_count = cell->back_gates(level),
+                                 .peephole = forward->peephole,
+                                 .peephole_stride = forward->peephole_stride,
+                                 .dpeephole = (float *)tape->gradients[2 * index + d].step.peephole,
+                                 .cell_clip = forward->cell_clip,
+                                 .gate_clip = forward->gate_clip,
+                                 .function = forward->function};
+    const bool projects = level->brick->projection, resets = level->brick->options & LW_RESET_BEFORE;
+    for (size_t i = 0; i < w->steps; i++) {
+        const size_t t = reverse ? i : w->steps - 1 - i, row = t * w->rows;
+        const size_t now = (reverse ? t : t + 1) * w->rows, before = (reverse ? t + 1 : t) * w->rows;
+        struct lw_back *b = &step.back;
+        b->rows = active_rows(w, t, b->rows);
+        if (side->gates) {
+            b->gates = side->gates + now * gates_stride;
+            b->c_before = side->gates + before * gates_stride + (cell->gate_vectors - 1) * lanes;
+        }
+        b->h = side->trail + now * stride;
+        b->h_before = side->trail + before * stride;
+        b->dy = dy ? dy + row * space->dy_stride : NULL;
+        b->d = space->d + row * space->d_stride;
+        b->aux = projects || resets ? space->aux + row * space->aux_stride : NULL;
+        step.projected = projects ? space->projected + row * space->projected_stride : NULL;
+        if (w->part == 0 && b->rows < w->rows) {
+            clear_rows(space->d, row, b->rows, w->rows, space->d_stride);
+            clear_rows(b->aux ? space->aux : NULL, row, b->rows, w->rows, space->aux_stride);
+            clear_rows(step.projected ? space->projected : NULL, row, b->rows, w->rows, space->projected_stride);
+        }
+        for (size_t phase = 0, phases = cell->back_phases(level); phase < phases && b->rows; phase++) {
+            cell->back(w->model->kernels, level, &tape->back[2 * index + d], &step, phase, w->part, w->parts);
+            meet(w);
+        }
+    }
+}
+
+static void back_recurrent(const struct back_worker *w, size_t index, const float *dy, const float *dlast, float *dx,
+                           bool wants_dx)
+{
+    const lw_tape *tape = w->call->tape;
+    const struct lw_level *level = &w->model->levels[index];
+    const struct lw_level_record *record = &w->recording->levels[index];
+    const struct lw_back_space *space = w->space;
+    const size_t count = w->steps * w->rows;
+    for (size_t d = 0; d < level->directions; d++) {
+        if (w->part == 0)
+            start_state(w, index, d, dlast);
+        meet(w);
+        back_direction(w, index, d, dy ? dy + d * level->output : NULL);
+        meet(w);
+        if (w->part == 0)
+            end_state(w, index, d);
+        struct lw_back_sum sum = {.count = count,
+                                  .d = space->d,
+                                  .x = record->in.data,
+                                  .h = record->side[d].trail +
+                                       (lw_level_reverse(level, d) ? w->rows * record->trail_stride : 0),
+                                  .aux = space->aux,
+                                  .projected = space->projected,
+                                  .d_stride = space->d_stride,
+                                  .x_stride = record->in.stride,
+                                  .h_stride = record->trail_stride,
+                                  .aux_stride = space->aux_stride,
+                                  .projected_stride = space->projected_stride};
+        level->cell->back_sum(w->model->kernels, level, &tape->gradients[2 * index + d], &sum, w->part, w->parts);
+        if (wants_dx)
+            input_gradient(w, &tape->back[2 * index + d], count, dx, d > 0);
+        meet(w);
+    }
+}
+
+/* Copies or adds the finished sums to the caller's tensors, every thread some of them. */
+static void emit_parameters(const struct back_worker *w)
+{
+    const lw_gradients *g = w->call->gradients;
+    const lw_tape *tape = w->call->tape;
+    for (size_t i = w->part; g->parameters && i < w->model->tensor_count; i += w->parts) {
+        const struct lw_named_tensor *tensor = &w->model->tensors[i];
+        const struct lw_level *level = &w->model->levels[tensor->level];
+        const size_t columns = tensor->spec.shape[1];
+        for (size_t row = 0; g->parameters[i] && row < tensor->spec.shape[0]; row++) {
+            size_t stride = 1;
+            const float *from = level->cell->row(level, &tape->gradients[2 * tensor->level + tensor->direction],
+                                                 w->model->lanes, tensor->spec.role, row, &stride);
+            float *to = g->parameters[i] + row * columns;
+            if (g->store == LW_ACCUMULATE)
+                for (size_t k = 0; k < columns; k++)
+                    to[k] += from[k * stride];
+            else
+                for (size_t k = 0; k < columns; k++)
+                    to[k] = from[k * stride];
+        }
+    }
+}
+
+static void back_thread(void *argument, size_t index, size_t count)
+{
+    const struct back_call *call = argument;
+    lw_tape *tape = call->tape;
+    struct back_worker w = {.call = call,
+                            .model = tape->weights,
+                            .recording = &tape->recording,
+                            .space = &tape->space,
+                            .sync = &tape->context->teams[0],
+                            .rows = tape->recording.batch,
+                            .steps = tape->recording.steps,
+                            .part = index,
+                            .parts = count};
+    size_t begin, end, level = w.model->level_count;
+    lw_share(tape->gradients_floats, w.part, w.parts, &begin, &end);
+    memset(tape->gradients_packed + begin, 0, (end - begin) * sizeof(float));
+    float *dy = w.space->dy[0], *dx = w.space->dy[1];
+    stage_output(&w, dy);
+    meet(&w);
+    /* Behind the last recurrent level the last output was made from one row for each sequence. */
+    const float *dlast = NULL;
+    const size_t collapse = call->last ? w.model->collapse : level;
+    while (level > 0) {
+        level--;
+        const bool wants_dx = level > 0 || call->gradients->input;
+        if (!w.model->levels[level].cell->recurrent) {
+            back_map(&w, level, call->last && level > collapse ? w.rows : w.steps * w.rows, dy, dx, wants_dx);
+        } else {
+            if (level == collapse)
+                dlast = dy;
+            back_recurrent(&w, level, level == collapse ? NULL : dy, level == collapse ? dlast : NULL, dx, wants_dx);
+        }
+        float *swap = dy;
+        dy = dx;
+        dx = swap;
+    }
+    if (call->gradients->input)
+        emit_input(&w, dy);
+    emit_parameters(&w);
+}
+
+lw_status lw_backward_run(lw_tape *tape, const lw_gradients *gradients)
+{
+    lw_context *context = tape->context;
+    const bool last = tape->recording.output_kind == LW_OUTPUT_LAST;
+    const bool recurrent = tape->weights->collapse < tape->weights->level_count;
+    struct back_call call = {
+        .tape = tape, .gradients = gradients, .last = last && recurrent, .last_step = last && !recurrent};
+    const struct lw_schedule *forward = &context->call_plan.schedule;
+    call.threads = forward->teams * forward->members * forward->stages;
+    lw_parallel_run(call.threads, context->parallel, context->pool, back_thread, &call);
+    return LW_OK;
+}

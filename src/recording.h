@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What a forward run leaves behind for the way back: of every level its input, its trail of outputs and its gates, for
+ * all steps and rows. Written by forward.c, read by backward.c, owned by a tape. Rows are sorted by falling length.
+ *
+ * Trails and gates have one slot more than steps, for the initial state: a forward level has it in slot 0 and step t in
+ * slot t + 1, a reverse one has step t in slot t and each row's initial state in the slot behind its last step. Slots
+ * behind that are zero, so that sums over all steps and rows may include them.
+ */
+#ifndef LW_RECORDING_H
+#define LW_RECORDING_H
+
+#include "context.h"
+
+/* Of one direction of one level. */
+struct lw_record {
+    float *trail; /* (steps + 1, rows, trail_stride); a level without memory: (steps, rows) from slot 0 */
+    float *gates; /* (steps + 1, rows, gates_stride), or NULL */
+};
+
+struct lw_level_record {
+    struct lw_record side[2];
+    size_t trail_stride, gates_stride;
+    float *joined; /* (steps, rows, joined_stride) both directions side by side; NULL with one */
+    size_t joined_stride;
+    struct view in; /* what the level read */
+    struct view out;
+};
+
+struct lw_recording {
+    size_t steps, batch;
+    lw_output output_kind;
+    float *staged; /* (steps, rows, staged_stride) the input */
+    size_t staged_stride;
+    struct lw_level_record *levels;
+    size_t *user_rows, *lengths; /* (rows) */
+};
+
+/* Arrays of the way back, for one level at a time; strides are of a row. */
+struct lw_back_space {
+    float *dy[2]; /* (steps, rows) gradient of a level's output, and of its input */
+    float *d;     /* (steps, rows) argument gradients */
+    float *aux;   /* (steps, rows) */
+    float *projected;
+    float *dh, *dc, *wide; /* (rows) */
+    size_t dy_stride, d_stride, aux_stride, projected_stride, dh_stride, dc_stride, wide_stride;
+};
+
+#endif
