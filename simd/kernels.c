@@ -42,24 +42,28 @@ static double kernel_peak(size_t count)
     return 2.0 * CHAINS * LW_LANES * (double)count;
 }
 
-/* Enough chains of additions that only the loads limit. */
+/* Two streams, because one does not keep the prefetchers of the outer levels busy; chains enough that only loads limit. */
 static float kernel_read(size_t n, const float *from)
 {
-    enum { CHAINS = 8 };
-    lw_vec acc[CHAINS];
+    enum { CHAINS = 4 };
+    const float *second = from + n / 2;
+    lw_vec a[CHAINS], b[CHAINS];
     LW_UNROLL
     for (int i = 0; i < CHAINS; i++)
-        acc[i] = v_set(0.0f);
-    for (; n >= CHAINS * LW_LANES; n -= CHAINS * LW_LANES, from += CHAINS * LW_LANES) {
+        a[i] = b[i] = v_set(0.0f);
+    for (size_t at = 0; at + CHAINS * LW_LANES <= n / 2; at += CHAINS * LW_LANES) {
         LW_UNROLL
-        for (int i = 0; i < CHAINS; i++)
-            acc[i] = v_add(acc[i], v_load(from + i * LW_LANES));
+        for (int i = 0; i < CHAINS; i++) {
+            a[i] = v_add(a[i], v_load(from + at + i * LW_LANES));
+            b[i] = v_add(b[i], v_load(second + at + i * LW_LANES));
+        }
     }
     float out[LW_LANES];
+    lw_vec sum = v_set(0.0f);
     LW_UNROLL
-    for (int i = 1; i < CHAINS; i++)
-        acc[0] = v_add(acc[0], acc[i]);
-    v_store(out, acc[0]);
+    for (int i = 0; i < CHAINS; i++)
+        sum = v_add(sum, v_add(a[i], b[i]));
+    v_store(out, sum);
     return out[0];
 }
 

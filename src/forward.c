@@ -522,7 +522,7 @@ static void run_thread(void *argument, size_t index, size_t count)
     }
 }
 
-#define SHORT_CYCLES 200e3 /* about 50 microseconds: waking a thread costs a tenth of that */
+#define SHORT_CYCLES 30e3 /* below, a second thread costs more than it gives */
 
 /* One step of a few dense rows of a state, too little for a second thread. */
 static bool is_short_step(const struct lw_call *call)
