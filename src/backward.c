@@ -31,7 +31,7 @@ struct back_worker {
 
 static void meet(const struct back_worker *w)
 {
-    lw_barrier_wait(&w->sync->all, w->parts);
+    lw_barrier_wait(&w->sync->side[2], w->parts);
 }
 
 static size_t active_rows(const struct back_worker *w, size_t t, size_t hint)
@@ -337,6 +337,8 @@ lw_status lw_backward_run(lw_tape *tape, const lw_gradients *gradients)
         .tape = tape, .gradients = gradients, .last = last && recurrent, .last_step = last && !recurrent};
     const struct lw_schedule *forward = &context->call_plan.schedule;
     call.threads = forward->teams * forward->members * forward->stages;
+    lw_barrier_begin(&context->teams[0].side[2]);
     lw_parallel_run(call.threads, context->parallel, context->pool, back_thread, &call);
+    lw_context_learn(context);
     return LW_OK;
 }

@@ -19,6 +19,31 @@ bool lw_context_need(const lw_context *context, size_t steps, size_t batch, size
     return true;
 }
 
+#define MOST_REST ((size_t)63) /* calls on one thread before several are tried again */
+
+size_t lw_context_threads(lw_context *context)
+{
+    size_t threads = lw_min(lw_parallel_threads(context->threads), context->team_count);
+    if (threads > 1 && context->rest > 0) {
+        context->rest--;
+        return 1;
+    }
+    return threads;
+}
+
+void lw_context_learn(lw_context *context)
+{
+    const struct lw_schedule *schedule = &context->call_plan.schedule;
+    bool late = false;
+    if (schedule->members * schedule->stages == 1)
+        return;
+    for (size_t team = 0; team < schedule->teams; team++)
+        for (size_t side = 0; side < 3; side++)
+            late |= lw_barrier_was_late(&context->teams[team].side[side]);
+    context->patience = late ? lw_min(MOST_REST, 2 * context->patience + 1) : context->patience / 2;
+    context->rest = late ? context->patience : 0;
+}
+
 lw_status lw_context_grow(lw_context *context, size_t floats)
 {
     if (floats <= context->workspace_floats)

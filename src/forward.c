@@ -558,7 +558,7 @@ lw_status lw_forward_run(struct lw_call *call)
         lw_step_short(context, call->state, io->input, io->output);
         return LW_OK;
     }
-    size_t threads = call->serial ? 1 : lw_min(lw_parallel_threads(context->threads), context->team_count);
+    size_t threads = call->serial ? 1 : lw_context_threads(context);
     if (!lw_plan_make(context->model, io->steps, io->batch, threads, call->recording ? LW_PLAN_TAPE : LW_PLAN_RUN,
                       &context->call_plan))
         return lw_fail(LW_ERR_SHAPE, "the workspace of %zu steps and %zu rows overflows", io->steps, io->batch);
@@ -572,5 +572,6 @@ lw_status lw_forward_run(struct lw_call *call)
             lw_barrier_begin(&context->teams[team].side[side]);
     lw_parallel_run(plan->schedule.teams * plan->schedule.members * plan->schedule.stages, context->parallel,
                     context->pool, run_thread, call);
+    lw_context_learn(context);
     return LW_OK;
 }

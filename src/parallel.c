@@ -73,12 +73,20 @@ void lw_parallel_run(size_t count, lw_parallel parallel, void *pool, lw_task tas
 #define SPINS 2000 /* some 20 to 50 microseconds: idle machines' threads never differ by that in one step */
 #define YIELDS 200 /* then the others are away for long: sleep */
 #define SLEEP_NANOSECONDS 50000
-#define LATE_LIMIT 4 /* late arrivals in one call that make a team give up */
+#define LATE_LIMIT 2      /* late arrivals that make a team give up, */
+#define ROUNDS_A_LATE 128 /* and one more for so many barriers: interrupts happen on idle machines too */
 
 void lw_barrier_begin(struct lw_barrier *barrier)
 {
     atomic_store_explicit(&barrier->late, 0, memory_order_relaxed);
+    barrier->first = atomic_load_explicit(&barrier->round, memory_order_relaxed);
     barrier->alone = false;
+}
+
+bool lw_barrier_was_late(const struct lw_barrier *barrier)
+{
+    size_t rounds = atomic_load_explicit(&barrier->round, memory_order_relaxed) - barrier->first;
+    return atomic_load_explicit(&barrier->late, memory_order_relaxed) > LATE_LIMIT + rounds / ROUNDS_A_LATE;
 }
 
 static void pass_time(struct lw_barrier *barrier, size_t turn)
@@ -102,7 +110,7 @@ bool lw_barrier_wait(struct lw_barrier *barrier, size_t count)
     size_t round = atomic_load_explicit(&barrier->round, memory_order_relaxed);
     if (atomic_fetch_add_explicit(&barrier->arrived, 1, memory_order_acq_rel) + 1 == count) {
         /* The last one decides for all; the others read it before they can arrive at the next barrier. */
-        if (atomic_load_explicit(&barrier->late, memory_order_relaxed) > LATE_LIMIT)
+        if (lw_barrier_was_late(barrier))
             barrier->alone = true;
         atomic_store_explicit(&barrier->arrived, 0, memory_order_relaxed);
         atomic_store_explicit(&barrier->round, round + 1, memory_order_release);

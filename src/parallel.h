@@ -30,9 +30,11 @@ struct lw_barrier {
     _Alignas(64) atomic_size_t arrived;
     _Alignas(64) atomic_size_t round;
     atomic_size_t late;
+    size_t first; /* round at which the call began */
     bool alone;
 };
 void lw_barrier_begin(struct lw_barrier *barrier);
 bool lw_barrier_wait(struct lw_barrier *barrier, size_t count);
+bool lw_barrier_was_late(const struct lw_barrier *barrier); /* too often, since it began */
 
 #endif
