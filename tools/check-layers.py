@@ -19,6 +19,7 @@ ALLOWED = {
     'include': set(),
     'simd': set(),
     'src': {PUBLIC, KERNELS},
+    'backends': {PUBLIC},
     'cli': {PUBLIC},
     'examples': {PUBLIC},
     'python': {PUBLIC},

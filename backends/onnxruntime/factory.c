@@ -57,6 +57,40 @@ static bool ORT_API_CALL is_stream_aware(const OrtEpFactory *factory)
     return false;
 }
 
+/* The CPU's memory needs nothing of the provider's own: no allocator, no copies, no streams. */
+static OrtStatus *ORT_API_CALL create_allocator(OrtEpFactory *factory, const OrtMemoryInfo *memory,
+                                                const OrtKeyValuePairs *options, OrtAllocator **allocator)
+{
+    (void)factory;
+    (void)memory;
+    (void)options;
+    *allocator = NULL;
+    return NULL;
+}
+
+static void ORT_API_CALL release_allocator(OrtEpFactory *factory, OrtAllocator *allocator)
+{
+    (void)factory;
+    (void)allocator;
+}
+
+static OrtStatus *ORT_API_CALL create_data_transfer(OrtEpFactory *factory, OrtDataTransferImpl **transfer)
+{
+    (void)factory;
+    *transfer = NULL;
+    return NULL;
+}
+
+static OrtStatus *ORT_API_CALL create_stream(OrtEpFactory *factory, const OrtMemoryDevice *device,
+                                             const OrtKeyValuePairs *options, OrtSyncStreamImpl **stream)
+{
+    (void)factory;
+    (void)device;
+    (void)options;
+    *stream = NULL;
+    return NULL;
+}
+
 static OrtStatus *ORT_API_CALL get_devices(OrtEpFactory *factory, const OrtHardwareDevice *const *devices, size_t count,
                                            OrtEpDevice **ep_devices, size_t max_ep_devices, size_t *num_ep_devices)
 {
@@ -135,7 +169,7 @@ static void ORT_API_CALL release_ep(OrtEpFactory *factory, OrtEp *ep)
     ep_provider_release(ep);
 }
 
-/* ---- the library's face ------------------------------------------------------------------------------------------- */
+/* ---- the library's face ----------------------------------------------------------------------------------------- */
 
 OrtStatus *CreateEpFactories(const char *registered_name, const OrtApiBase *base, const OrtLogger *logger,
                              OrtEpFactory **factories, size_t max_factories, size_t *num_factories)
@@ -146,7 +180,8 @@ OrtStatus *CreateEpFactories(const char *registered_name, const OrtApiBase *base
     *num_factories = 0;
     if (!api.ort) {
         api.ort = base->GetApi(1); /* errors have looked the same since the first version */
-        return ep_fail(&api, ORT_NOT_IMPLEMENTED, EP_NAME ": this ONNX Runtime is of version %.40s, expected 1.%d or newer",
+        return ep_fail(&api, ORT_NOT_IMPLEMENTED,
+                       EP_NAME ": this ONNX Runtime is of version %.40s, expected 1.%d or newer",
                        base->GetVersionString(), EP_API_VERSION);
     }
     if (max_factories < 1)
@@ -164,7 +199,11 @@ OrtStatus *CreateEpFactories(const char *registered_name, const OrtApiBase *base
     factory->factory.GetSupportedDevices = get_devices;
     factory->factory.CreateEp = create_ep;
     factory->factory.ReleaseEp = release_ep;
+    factory->factory.CreateAllocator = create_allocator;
+    factory->factory.ReleaseAllocator = release_allocator;
+    factory->factory.CreateDataTransfer = create_data_transfer;
     factory->factory.IsStreamAware = is_stream_aware;
+    factory->factory.CreateSyncStreamForDevice = create_stream;
     factories[0] = &factory->factory;
     *num_factories = 1;
     return NULL;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Makes and runs a claimed node: ONNX Runtime's tensors in, one run of the engine, ONNX Runtime's tensors out. Called by
- * provider.c and, from any number of threads at once, by ONNX Runtime through OrtNodeComputeInfo. Batch and steps are
- * whatever comes. Rows without a step end in zeros, as those of ONNX Runtime's own kernels do.
+ * Makes and runs a claimed node: ONNX Runtime's tensors in, one run of the engine, ONNX Runtime's tensors out. Called
+ * by provider.c and, from any number of threads at once, by ONNX Runtime through OrtNodeComputeInfo. Batch and steps
+ * are whatever comes. Rows without a step end in zeros, as those of ONNX Runtime's own kernels do.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -28,7 +28,8 @@ static lw_status set_memory(const struct ep_kernel *kernel, struct ep_worker *wo
     for (size_t d = 0; values && d < directions && !status; d++) {
         for (size_t b = 0; gather && b < call->batch; b++)
             memcpy(rows + b * hidden, values + (b * directions + d) * hidden, hidden * sizeof *values);
-        status = lw_state_set(worker->state, 0, kernel->direction[d], memory, gather ? rows : values + d * count, count);
+        status = lw_state_set(worker->state, 0, kernel->direction[d], memory, gather ? rows : values + d * count,
+                              count);
     }
     return status;
 }
@@ -78,25 +79,21 @@ static lw_status run_sequence(const struct ep_kernel *kernel, struct ep_worker *
         status = ep_worker_lengths(worker, call->batch);
     if (status)
         return status;
-    if (call->steps == 1 && !lengths->data) {
-        status = lw_step(worker->context, worker->state, call->inputs[EP_X].data, joined);
-    } else {
-        lw_io io = LW_IO_INIT;
-        io.steps = call->steps;
-        io.batch = call->batch;
-        io.input = call->inputs[EP_X].data;
-        io.output = joined;
-        if (kernel->batch_first) {
-            io.input_step_stride = kernel->input;
-            io.input_row_stride = call->steps * kernel->input;
-            io.output_step_stride = width;
-            io.output_row_stride = call->steps * width;
-        }
-        for (size_t b = 0; lengths->data && b < call->batch; b++)
-            worker->lengths[b] = (size_t)((const int32_t *)lengths->data)[b];
-        io.lengths = lengths->data ? worker->lengths : NULL;
-        status = lw_run(worker->context, worker->state, &io);
+    lw_io io = LW_IO_INIT;
+    io.steps = call->steps;
+    io.batch = call->batch;
+    io.input = call->inputs[EP_X].data;
+    io.output = joined;
+    if (kernel->batch_first) {
+        io.input_step_stride = kernel->input;
+        io.input_row_stride = call->steps * kernel->input;
+        io.output_step_stride = width;
+        io.output_row_stride = call->steps * width;
     }
+    for (size_t b = 0; lengths->data && b < call->batch; b++)
+        worker->lengths[b] = (size_t)((const int32_t *)lengths->data)[b];
+    io.lengths = lengths->data ? worker->lengths : NULL;
+    status = lw_run(worker->context, worker->state, &io);
     if (!status && separate)
         separate_directions(kernel, call, joined);
     return status;
@@ -161,7 +158,7 @@ static void ORT_API_CALL release_state(OrtNodeComputeInfo *info, void *state)
     (void)state;
 }
 
-/* ---- making one ---------------------------------------------------------------------------------------------------- */
+/* ---- making one ------------------------------------------------------------------------------------------------- */
 
 typedef OrtStatus *(ORT_API_CALL *count_values)(const OrtNode *node, size_t *count);
 typedef OrtStatus *(ORT_API_CALL *list_values)(const OrtNode *node, const OrtValueInfo **values, size_t count);

@@ -34,11 +34,11 @@ struct ep_api {
 };
 
 /* Hands a failure of ONNX Runtime on to its caller. */
-#define EP_TRY(call)                                                                                                   \
-    do {                                                                                                               \
-        OrtStatus *status_ = (call);                                                                                   \
-        if (status_)                                                                                                   \
-            return status_;                                                                                            \
+#define EP_TRY(call)                 \
+    do {                             \
+        OrtStatus *status_ = (call); \
+        if (status_)                 \
+            return status_;          \
     } while (0)
 
 /* ---- status.c ---- */
@@ -59,10 +59,10 @@ enum { EP_Y, EP_Y_H, EP_Y_C, EP_OUTPUTS };
 
 /* A node in the engine's words. Values are NULL where the node leaves them out, and live with ONNX Runtime's graph. */
 struct ep_node {
-    lw_brick brick;       /* one layer */
-    size_t directions;    /* 1 or 2 */
-    bool batch_first;     /* layout 1 */
-    char label[96];       /* for people: LSTM node "encoder" */
+    lw_brick brick;    /* one layer */
+    size_t directions; /* 1 or 2 */
+    bool batch_first;  /* layout 1 */
+    char label[96];    /* for people: LSTM node "encoder" */
     const OrtValueInfo *inputs[EP_INPUTS];
     const OrtValueInfo *outputs[EP_OUTPUTS];
 };

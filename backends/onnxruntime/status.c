@@ -27,6 +27,7 @@ OrtStatus *ep_check(const struct ep_api *api, lw_status status)
         return NULL;
     case LW_ERR_ARGUMENT:
     case LW_ERR_SHAPE:
+    case LW_ERR_NOT_FOUND: /* the name of an instruction set */
         return api->ort->CreateStatus(ORT_INVALID_ARGUMENT, lw_error());
     case LW_ERR_UNSUPPORTED:
         return api->ort->CreateStatus(ORT_NOT_IMPLEMENTED, lw_error());

@@ -11,8 +11,8 @@
 OrtStatus *ep_tensor_read(const struct ep_api *api, const OrtValue *value, size_t input, const char *label,
                           struct ep_tensor *tensor)
 {
-    ONNXTensorElementDataType want =
-        input == EP_LENGTHS ? ONNX_TENSOR_ELEMENT_DATA_TYPE_INT32 : ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT;
+    ONNXTensorElementDataType want = input == EP_LENGTHS ? ONNX_TENSOR_ELEMENT_DATA_TYPE_INT32
+                                                         : ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT;
     OrtTensorTypeAndShapeInfo *info;
     ONNXTensorElementDataType type = ONNX_TENSOR_ELEMENT_DATA_TYPE_UNDEFINED;
     EP_TRY(api->ort->GetTensorTypeAndShape(value, &info));
@@ -66,8 +66,8 @@ static OrtStatus *check_shape(const struct ep_kernel *kernel, size_t input, cons
         return NULL;
     write_shape(came, sizeof came, tensor->shape, tensor->rank);
     write_shape(expected, sizeof expected, want, rank);
-    return ep_fail(kernel->api, ORT_INVALID_ARGUMENT, "%s: %s is %s, expected %s", kernel->label,
-                   ep_input_name(input), came, expected);
+    return ep_fail(kernel->api, ORT_INVALID_ARGUMENT, "%s: %s is %s, expected %s", kernel->label, ep_input_name(input),
+                   came, expected);
 }
 
 OrtStatus *ep_call_open_inputs(const struct ep_kernel *kernel, const OrtKernelContext *context, struct ep_call *call)

@@ -110,7 +110,8 @@ static lw_status visit_all(const struct ep_node *node, const struct ep_weights *
             {{"node.bias_ih_l0", "node.bias_ih_l0_reverse"}, bias, 1},
             {{"node.bias_hh_l0", "node.bias_hh_l0_reverse"}, bias ? bias + rows : NULL, 1},
             {{"node.weight_peephole_l0", "node.weight_peephole_l0_reverse"},
-             weights->peephole ? weights->peephole + d * 3 * hidden : NULL, 1},
+             weights->peephole ? weights->peephole + d * 3 * hidden : NULL,
+             1},
         };
         for (size_t i = 0; i < sizeof parts / sizeof parts[0] && *equal; i++) {
             lw_status status = LW_OK;

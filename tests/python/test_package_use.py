@@ -258,6 +258,19 @@ def test_set_threads_changes_no_bit_and_reaches_models_that_exist():
         lw.set_threads(None)
 
 
+def test_a_model_explains_what_a_run_would_do():
+    model = make([lw.LSTM(40, 256, layers=3)], threads=2)
+    one, many = model.explain(1), model.explain(160, 32)
+    assert make([lw.LSTM(1, 16)], threads=1).explain(100, 4).threads == 1
+    assert one.isa == many.isa == model.isa and 1 <= many.threads <= 2
+    assert many.flops == 160 * 32 * sum(layer.flops for layer in model.layers) and many.seconds > one.seconds > 0
+    assert many.bound in ('arithmetic', 'L1', 'L2', 'L3', 'memory', 'overhead') and 0 < many.share <= 1
+    assert len(many.choices) == 4 and many.choices[0].threads == many.threads
+    assert all(choice.name and choice.reason for choice in many.choices)
+    with pytest.raises(ValueError, match='steps is -1'):
+        model.explain(-1)
+
+
 def stub_names():
     """Names of the module, and of each class, as _core.pyi tells them."""
     tree = ast.parse((PACKAGE / '_core.pyi').read_text())
