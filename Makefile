@@ -13,6 +13,8 @@ BENCH_ARGS ?=
 SETUP = BUILD='$(BUILD)' sh tools/setup
 NINJA = PATH="$(CURDIR)/.venv/bin:$$PATH" ninja -C '$(BUILD)'
 MESON = PATH="$(CURDIR)/.venv/bin:$$PATH" meson
+PACKAGE = PATH="$(CURDIR)/.venv/bin:$$PATH" .venv/bin/python -m pip install --quiet --disable-pip-version-check \
+	--no-build-isolation --no-deps --config-settings=build-dir='$(BUILD)/python' .
 
 ifneq ($(origin CC),default)
 export CC
@@ -20,7 +22,7 @@ endif
 export MESON_ARGS
 
 .DEFAULT_GOAL := build
-.PHONY: build demo test bench format install clean distclean help
+.PHONY: build demo test bench package wheel format install clean distclean help
 
 build: ## build the library and the command, as build/latchwork
 	@$(SETUP) build
@@ -34,12 +36,21 @@ demo: ## find the speech in a recording with a trained LSTM
 test: ## build and run all tests and checks
 	@$(SETUP) test
 	@$(NINJA)
+	@$(PACKAGE)
 	@BUILD='$(BUILD)' .venv/bin/python tools/run-tests $(ONLY)
 
 bench: ## build and run the benchmarks
 	@$(SETUP) bench
 	@$(NINJA)
 	@$(MESON) test -C '$(BUILD)' --benchmark --verbose --test-args='$(BENCH_ARGS)'
+
+package: ## build the Python package and install it into .venv
+	@$(SETUP) test
+	@$(PACKAGE)
+
+wheel: ## build the Python package for other machines into dist/ (PYTHON=python3.12 chooses the interpreter)
+	@$(SETUP) build
+	@python/make-wheel $(PYTHON)
 
 format: ## rewrite the C sources in the style of .clang-format
 	@$(SETUP) test

@@ -3,11 +3,12 @@
  * Latchwork: recurrent networks (LSTM, GRU, plain RNN) on CPUs.
  *
  * This header is the manual. Read it from the top:
- *   1. The whole idea in one example     6. Running: sequences and steps
- *   2. Errors                            7. Reading the gates
- *   3. Instruction sets and the machine  8. Tensor files
- *   4. Models, from bricks               9. Formulas
- *   5. States and contexts
+ *   1. The whole idea in one example       7. Reading the gates
+ *   2. Errors                              8. Tensor files
+ *   3. Instruction sets and the machine    9. Training: gradients by backpropagation through time
+ *   4. Models, from bricks                10. Losses and optimisers
+ *   5. States and contexts                11. Formulas
+ *   6. Running: sequences and steps
  *
  * Dimensions have the same letters everywhere: T time steps, B batch rows, I input width, H hidden units,
  * O output width, L layers, D directions. All numbers are f32. A size is a size_t and counts elements,
@@ -140,7 +141,7 @@ LW_API double lw_machine_peak(size_t threads);
 typedef struct lw_limits {
     size_t size;
     size_t threads;
-    double flops; /* flop/s */
+    double flops;            /* flop/s */
     double l1, l2, l3, dram; /* byte/s */
 } lw_limits;
 /* Measures them; takes about a second. `threads` 0: all. */
@@ -425,21 +426,21 @@ typedef struct lw_choice {
 typedef struct lw_explanation {
     size_t size;
     lw_isa isa;
-    size_t lanes;            /* floats in a vector */
-    size_t tile_rows;        /* rows of the register tile of the widest layer */
-    size_t tile_vectors;     /* weight vectors of it */
+    size_t lanes;                           /* floats in a vector */
+    size_t tile_rows;                       /* rows of the register tile of the widest layer */
+    size_t tile_vectors;                    /* weight vectors of it */
     size_t threads, teams, members, stages; /* teams deal rows; members share units; stages are a wavefront's */
-    size_t block_rows;       /* rows that a team walks together */
-    size_t segment_steps;    /* steps that a layer walks before the next layer does */
-    size_t merged_rows;      /* steps x rows of the input part that become one product; 1: none */
-    double flops;            /* of the call */
-    double weight_bytes;     /* of all packed weights */
-    double traffic_bytes;    /* recurrent weights read in the call */
-    double seconds;          /* predicted for the call */
-    const char *bound;       /* "arithmetic", "L1", "L2", "L3", "memory", "overhead"; static */
-    double share;            /* of the predicted time that its bound takes */
+    size_t block_rows;                      /* rows that a team walks together */
+    size_t segment_steps;                   /* steps that a layer walks before the next layer does */
+    size_t merged_rows;                     /* steps x rows of the input part that become one product; 1: none */
+    double flops;                           /* of the call */
+    double weight_bytes;                    /* of all packed weights */
+    double traffic_bytes;                   /* recurrent weights read in the call */
+    double seconds;                         /* predicted for the call */
+    const char *bound;                      /* "arithmetic", "L1", "L2", "L3", "memory", "overhead"; static */
+    double share;                           /* of the predicted time that its bound takes */
     size_t workspace_bytes, state_bytes;
-    lw_choice choices[4];    /* the chosen one first */
+    lw_choice choices[4]; /* the chosen one first */
 } lw_explanation;
 
 /* Explains lw_run with `steps` and `batch` on this context. Runs nothing. `limits` may be NULL. */
@@ -546,13 +547,211 @@ typedef struct lw_gradients {
     size_t input_step_stride, input_row_stride;
     lw_state *initial_state;
 } lw_gradients;
-#define LW_GRADIENTS_INIT {.size = sizeof(lw_gradients)}
+#define LW_GRADIENTS_INIT            \
+    {                                \
+        .size = sizeof(lw_gradients) \
+    }
 
 /* Walks back through the last forward run. LW_ERR_ARGUMENT without one. May be called again, with other gradients. */
 LW_API lw_status lw_tape_backward(lw_tape *tape, const lw_gradients *gradients);
 
 /* ------------------------------------------------------------------------------------------------------
- * 10. Formulas
+ * 10. Losses and optimisers
+ *
+ * What stands around a tape in a training loop: a loss gives dy from y, an optimiser changes the parameters, a schedule
+ * says how far, and an initialiser gives the first values. All of it works on plain arrays of the caller, so each part
+ * may be replaced by the caller's own.
+ *
+ *     for (uint64_t n = 0; n < updates; n++) {
+ *         lw_tape_forward(tape, parameters, NULL, &io);                  // y
+ *         lw_loss_evaluate(&loss, &score);                               // dy from y; score.loss
+ *         lw_tape_backward(tape, &gradients);                            // dparameters from dy
+ *         lw_learning_rate_at(&schedule, n, &rate);
+ *         lw_optimiser_step(optimiser, parameters, dparameters, rate, NULL);
+ *     }
+ *
+ * The same bits: every sum has a fixed order (eight partial sums in double, element k in number k modulo 8, added
+ * pairwise) and exponentials and logarithms are the library's own, so results depend neither on the machine nor on the
+ * number of threads. A NaN or an infinity in the numbers is no error: it propagates as the formulas say.
+ * ------------------------------------------------------------------------------------------------------ */
+typedef enum lw_loss_kind {
+    LW_SQUARED_ERROR = 1,        /* (y - t)^2 of each element */
+    LW_CROSS_ENTROPY = 2,        /* -log softmax(y)[class] of each row; y are logits */
+    LW_BINARY_CROSS_ENTROPY = 3, /* -t log s(y) - (1 - t) log(1 - s(y)) of each element; y are logits, t in [0, 1] */
+} lw_loss_kind;
+
+/* A loss over T steps of B rows of O outputs. A row counts if its step is below its length, its mask is not 0 and its
+ * class is not `ignore`. Strides are floats (or classes) from step to step and from row to row; 0 and 0: dense, time
+ * first, as in lw_io. Outputs of LW_OUTPUT_LAST are one step. */
+typedef struct lw_loss {
+    size_t size;
+    lw_loss_kind kind;
+    size_t steps, batch, width; /* T, B, O */
+    const float *output;        /* y (T, B, O) */
+    size_t output_step_stride, output_row_stride;
+    const float *target;                          /* t (T, B, O); squared error and binary cross-entropy, else NULL */
+    const int32_t *classes;                       /* (T, B), each 0 to O-1 or `ignore`; cross-entropy, else NULL */
+    size_t target_step_stride, target_row_stride; /* of whichever of the two it is */
+    int32_t ignore;                               /* cross-entropy */
+    const size_t *lengths;                        /* (B), each 0 to T; NULL: all T */
+    const unsigned char *mask;                    /* (T, B), dense; 0: the row does not count; NULL: all count */
+    double divisor;  /* of the sum; 0: the number counted, hence the mean. For a batch that is cut into parts */
+    float *gradient; /* dy (T, B, O), zero where a row does not count; NULL: not wanted. Overlaps nothing else */
+    size_t gradient_step_stride, gradient_row_stride;
+} lw_loss;
+#define LW_LOSS_INIT(kind_)                                      \
+    {                                                            \
+        .size = sizeof(lw_loss), .kind = (kind_), .ignore = -100 \
+    }
+
+typedef struct lw_score {
+    size_t size;
+    double loss;    /* sum / divisor; 0 when nothing counts */
+    size_t counted; /* rows of a cross-entropy, else elements */
+    size_t correct; /* of those: the class has the largest logit (the first of equals), or (y > 0) == (t > 0.5). A NaN
+                     * is never correct. 0 for a squared error */
+} lw_score;
+#define LW_SCORE_INIT            \
+    {                            \
+        .size = sizeof(lw_score) \
+    }
+
+/* Computes the loss, its gradient dy and how many were right, in double; dy is rounded to f32. Stable for any finite
+ * logits: softmax by the largest logit, softplus by |y|. An infinity: for a cross-entropy -inf is probability zero, and
+ * +inf, or -inf in all of a row, gives NaN; for a binary cross-entropy the loss of an infinite logit is infinite where
+ * it is wrong and NaN where it is right, as 0 * infinity is, while its gradient is finite. LW_ERR_ARGUMENT names a class outside its range by step and row, LW_ERR_SHAPE a length, or
+ * strides that make rows of dy overlap; then dy is untouched. Allocates nothing; any thread, as long as the arrays are
+ * its own. Formulas: Bishop 2006, chapter 4; as PyTorch's mse_loss, cross_entropy and
+ * binary_cross_entropy_with_logits with reduction "mean". */
+LW_API lw_status lw_loss_evaluate(const lw_loss *loss, lw_score *score);
+
+typedef enum lw_optimiser_kind {
+    LW_SGD = 1,     /* with momentum (Polyak 1964) or Nesterov's (Sutskever et al. 2013) */
+    LW_RMSPROP = 2, /* Tieleman and Hinton 2012 */
+    LW_ADAM = 3,    /* Kingma and Ba 2015 */
+    LW_ADAMW = 4,   /* Loshchilov and Hutter 2019: decay apart from the gradient */
+} lw_optimiser_kind;
+
+#define LW_NESTEROV 1u /* SGD: needs a momentum */
+
+/* The defaults are PyTorch's. Fields of other kinds are ignored. */
+typedef struct lw_optimiser_options {
+    size_t size;
+    lw_optimiser_kind kind;
+    unsigned options; /* LW_NESTEROV */
+    double momentum;  /* SGD, RMSprop: [0, 1); 0: none */
+    double alpha;     /* RMSprop: decay of the mean square, [0, 1) */
+    double beta1;     /* Adam, AdamW: decay of the mean, [0, 1) */
+    double beta2;     /* Adam, AdamW: decay of the mean square, [0, 1) */
+    double epsilon;   /* RMSprop, Adam, AdamW: added to the root, > 0 */
+    double decay; /* weight decay, >= 0: times the parameter, added to the gradient; AdamW: times the rate, taken off
+                        * the parameter */
+    double clip_norm;  /* all gradients together are scaled down to this norm; 0: off */
+    double clip_value; /* then each element is clipped to [-clip, clip]; 0: off */
+} lw_optimiser_options;
+#define LW_OPTIMISER_OPTIONS_INIT(kind_)                                                                    \
+    {                                                                                                       \
+        .size = sizeof(lw_optimiser_options), .kind = (kind_), .alpha = 0.99, .beta1 = 0.9, .beta2 = 0.999, \
+        .epsilon = 1e-8, .decay = (kind_) == LW_ADAMW ? 0.01 : 0.0                                          \
+    }
+
+typedef struct lw_optimiser lw_optimiser;
+
+/* An optimiser of `tensors` parameter tensors, `counts` floats each (1 or more); its moments are zero. It allocates
+ * here and never later. Keeps no pointer of the caller's. The caller owns *optimiser. One thread at a time:
+ * LW_ERR_BUSY where a second one is seen. */
+LW_API lw_status lw_optimiser_create(const lw_optimiser_options *options, const size_t *counts, size_t tensors,
+                                     lw_optimiser **optimiser);
+LW_API void lw_optimiser_destroy(lw_optimiser *optimiser); /* NULL is allowed */
+
+/* One update, in one pass over memory (one more over the gradients if their norm is wanted). With g the clipped gradient
+ * of parameter p, r the rate, n the number of this tensor's updates, this one included, and g = g + decay * p first but
+ * for AdamW:
+ *     SGD      m = momentum * m + g                          p = p - r * m    (Nesterov: p - r * (g + momentum * m))
+ *     RMSprop  v = alpha * v + (1 - alpha) * g^2             d = g / (sqrt(v) + epsilon)
+ *              m = momentum * m + d                          p = p - r * m
+ *     Adam     m = m + (1 - beta1) * (g - m)                 v = beta2 * v + (1 - beta2) * g^2
+ *              p = p - r / (1 - beta1^n) * m / (sqrt(v) / sqrt(1 - beta2^n) + epsilon)
+ *     AdamW    p = p - r * decay * p, then as Adam
+ * and clipping by norm multiplies every gradient by min(1, clip_norm / (norm + 1e-6)): PyTorch's formulas
+ * (torch.optim, clip_grad_norm_, clip_grad_value_), in f32 as there. A tensor whose gradient is NULL stays as it is.
+ * `rate` must be finite and not negative. `norm` (may be NULL) receives the norm of all gradients before clipping. On
+ * failure no parameter has changed. */
+LW_API lw_status lw_optimiser_step(lw_optimiser *optimiser, float *const *parameters, const float *const *gradients,
+                                   double rate, double *norm);
+/* The norm of all gradients, for a look at it before the step: not finite when one of them is not. */
+LW_API lw_status lw_optimiser_norm(const lw_optimiser *optimiser, const float *const *gradients, double *norm);
+/* Updates made so far, those before a saved state included; 0 for NULL. */
+LW_API uint64_t lw_optimiser_updates(const lw_optimiser *optimiser);
+
+/* Save to and restore from bytes (little endian, the same on every machine): moments and numbers of updates, not the
+ * options. A restored optimiser goes on with the same bits. Restoring checks everything first: LW_ERR_FORMAT when the
+ * bytes are no such state or damaged, LW_ERR_SHAPE when it is that of another kind or of other tensors; then the
+ * optimiser is as before. `bytes` must be at least (save), exactly (restore) lw_optimiser_bytes(optimiser). */
+LW_API size_t lw_optimiser_bytes(const lw_optimiser *optimiser); /* 0 for NULL */
+LW_API lw_status lw_optimiser_save(lw_optimiser *optimiser, void *buffer, size_t bytes);
+LW_API lw_status lw_optimiser_restore(lw_optimiser *optimiser, const void *buffer, size_t bytes);
+
+typedef enum lw_rate_kind {
+    LW_RATE_CONSTANT = 0,
+    LW_RATE_STEP = 1,   /* times gamma every `every` updates */
+    LW_RATE_COSINE = 2, /* half a cosine down to the floor in `updates` updates (Loshchilov and Hutter 2017) */
+} lw_rate_kind;
+
+/* The rate of update n, counted from 0. While n < warm_up it is rate * (n + 1) / (warm_up + 1); then, with
+ * k = n - warm_up, rate; or rate * gamma^floor(k / every); or floor + (rate - floor) * (1 + cos(pi k / updates)) / 2
+ * for k < updates and the floor from there on. */
+typedef struct lw_learning_rate {
+    size_t size;
+    lw_rate_kind kind;
+    double rate; /* finite, not negative */
+    uint64_t warm_up;
+    uint64_t every;   /* step: 1 or more */
+    double gamma;     /* step: in [0, 1] */
+    uint64_t updates; /* cosine: 1 or more */
+    double floor;     /* cosine: 0 to rate */
+} lw_learning_rate;
+#define LW_LEARNING_RATE_INIT(rate_)                                                              \
+    {                                                                                             \
+        .size = sizeof(lw_learning_rate), .rate = (rate_), .every = 1, .gamma = 1.0, .updates = 1 \
+    }
+
+/* Writes the rate of that update to *rate: a pure function, any thread. LW_ERR_ARGUMENT names a field out of range. */
+LW_API lw_status lw_learning_rate_at(const lw_learning_rate *schedule, uint64_t update, double *rate);
+
+typedef enum lw_initial {
+    LW_INITIAL_UNIFORM = 0,        /* as lw_model_initialise */
+    LW_INITIAL_ZERO = 1,           /* biases and peepholes only */
+    LW_INITIAL_XAVIER_UNIFORM = 2, /* in +- sqrt(6 / (inputs + outputs)) (Glorot and Bengio 2010); weights only */
+    LW_INITIAL_XAVIER_NORMAL = 3,  /* deviation sqrt(2 / (inputs + outputs)); weights only */
+    LW_INITIAL_ORTHOGONAL = 4, /* rows or columns, whichever are fewer, orthonormal (Saxe et al. 2014); weights only */
+} lw_initial;
+
+typedef struct lw_initialise_options {
+    size_t size;
+    uint64_t seed;
+    lw_initial input;     /* weights on inputs, projections, dense weights */
+    lw_initial recurrent; /* weights on h */
+    lw_initial bias;      /* biases and peepholes: uniform or zero */
+    /* Chrono initialisation (Tallec and Ollivier 2018) for dependencies of up to this many steps, 2 or more; 0: off. An
+     * LSTM's forget biases become log u and its input biases -log u, a GRU's update biases log u, with u uniform in
+     * [1, chrono - 1] for each unit, in bias_ih; bias_hh of those gates is 0. It replaces a brick's forget_bias. */
+    size_t chrono;
+} lw_initialise_options;
+#define LW_INITIALISE_OPTIONS_INIT            \
+    {                                         \
+        .size = sizeof(lw_initialise_options) \
+    }
+
+/* Fills every parameter anew. Each gate's matrix is treated by itself: (H, I) and (H, R), not (G*H, I). With the default
+ * options the same bits as lw_model_initialise. The numbers depend on the options, the parameter's name and the element
+ * alone. An orthogonal matrix is a product of reflections (Stewart 1980), uniform over all such matrices.
+ * LW_ERR_ARGUMENT for a rule that does not fit, or chrono on a brick without biases; LW_ERR_BUSY once a state or a
+ * context uses the model; the model is then as it was. */
+LW_API lw_status lw_model_initialise_with(lw_model *model, const lw_initialise_options *options);
+
+/* ------------------------------------------------------------------------------------------------------
+ * 11. Formulas
  *
  * x is the step's input, h the hidden state before it, s the logistic function, * the element-wise product.
  *

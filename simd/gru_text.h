@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * GRU: one step of the hidden units of one vector, in both forms. Formula in latchwork.h, section 9.
+ * GRU: one step of the hidden units of one vector, in both forms. Formula in latchwork.h, section 11.
  *   reset after:  n = tanh(a_n + r * b_n), one kernel
  *   reset before: n = tanh(a_n + b_n) with b_n from r * h, so all of r must be there first: two kernels
  *   h' = n + z * (h - n), the sum and product in one rounding

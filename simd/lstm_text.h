@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * LSTM: one step of the hidden units of one vector. Formula in latchwork.h, section 9.
+ * LSTM: one step of the hidden units of one vector. Formula in latchwork.h, section 11.
  *   c' = f * c + i * g (one rounding for i * g, one for the sum), h' = o * tanh(c')
  * The gates that a probe or training sees are the very values that the step used.
  */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The plain RNN: h' = tanh(a + b), or ReLU. Formula in latchwork.h, section 9. */
+/* The plain RNN: h' = tanh(a + b), or ReLU. Formula in latchwork.h, section 11. */
 
 LW_INLINE void rnn_tanh_unit(const struct lw_step *s, size_t unit, size_t row, const float *a, const float *b)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The reference: every cell, option and direction in double precision, as plain loops written from the formulas
- * of section 9 of latchwork.h. It shares no code with the library, only the public types that describe a model.
+ * of section 11 of latchwork.h. It shares no code with the library, only the public types that describe a model.
  * It has its own list of parameter names and shapes, made from section 4. Speed is no aim; being right by
  * inspection is. A run keeps what every layer computed at every step, in a trace.
  */

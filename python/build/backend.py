@@ -32,10 +32,10 @@ def adjust(settings: Settings) -> dict[str, Any]:
 
 
 def build_wheel(wheel_directory: str, config_settings: Settings = None, metadata_directory: Optional[str] = None) -> str:
-    return mesonpy.build_wheel(wheel_directory, adjust(config_settings), metadata_directory)
+    return str(mesonpy.build_wheel(wheel_directory, adjust(config_settings), metadata_directory))
 
 
 def build_editable(
     wheel_directory: str, config_settings: Settings = None, metadata_directory: Optional[str] = None
 ) -> str:
-    return mesonpy.build_editable(wheel_directory, adjust(config_settings), metadata_directory)
+    return str(mesonpy.build_editable(wheel_directory, adjust(config_settings), metadata_directory))

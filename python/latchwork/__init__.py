@@ -20,11 +20,14 @@ from ._core import (
 )
 from .bricks import GRU, LSTM, RNN, Activation, Brick, Dense, Layer
 from .errors import FormatError
+from .explanation import Choice, Explanation
 
 __all__ = [
     "Activation",
     "Brick",
+    "Choice",
     "Dense",
+    "Explanation",
     "FormatError",
     "GRU",
     "LSTM",

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .bricks import Brick, Layer
+from .explanation import Explanation
 
 __version__: str
 
@@ -138,6 +139,7 @@ class Model:
         lengths: Optional[Iterable[SupportsIndex]] = None,
         batch_first: bool = False,
     ) -> dict[str, Tensor]: ...
+    def explain(self, steps: SupportsIndex, batch: SupportsIndex = 1) -> Explanation: ...
     def __reduce__(self) -> tuple[Any, ...]: ...
 
 def load(path: Path, isa: Optional[str] = None, threads: Optional[SupportsIndex] = None) -> Model: ...

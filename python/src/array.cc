@@ -17,7 +17,7 @@ bool is_buffer(nb::handle object)
 static std::string dtype_text(nb::handle object, const char *otherwise)
 {
     if (nb::hasattr(object, "dtype"))
-        return nb::str(object.attr("dtype")).c_str();
+        return text(object.attr("dtype"));
     return otherwise;
 }
 
@@ -33,7 +33,7 @@ Array::Array(nb::handle object, const char *what, Access access)
     else if (nb::hasattr(object, "__dlpack__"))
         take_dlpack(object, what, access);
     else
-        wrong_type(std::string(what) + " is a " + type_name(object) +
+        wrong_type(std::string(what) + " is a " + kind_name(object) +
                    ", expected an array of float32 (NumPy's, or one that speaks DLPack)");
 }
 
@@ -85,7 +85,7 @@ void Array::take_dlpack(nb::handle object, const char *what, Access access)
     }
     if (!capsule.is_valid())
         capsule = give();
-    std::string type = type_name(object);
+    std::string type = kind_name(object);
     foreign_ = std::make_unique<nb::ndarray<>>();
     nb::ndarray<nb::ro> readable;
     if (access == Write) {
@@ -173,8 +173,8 @@ bool walk_in_place(const Array &array, int step_axis, int row_axis, Walk &walk)
     }
     size_t inner;
     if (reinterpret_cast<uintptr_t>(array.data) % sizeof(float) != 0 ||
-        !float_stride(array, array.rank - 1, 1, inner) || inner != 1 || !float_stride(array, row_axis, width, walk.row) ||
-        !float_stride(array, step_axis, rows * walk.row, walk.step))
+        !float_stride(array, array.rank - 1, 1, inner) || inner != 1 ||
+        !float_stride(array, row_axis, width, walk.row) || !float_stride(array, step_axis, rows * walk.row, walk.step))
         return false;
     // The library's own rule: rows must not overlap, time first or batch first.
     const size_t row_extent = (rows - 1) * walk.row, step_extent = (steps - 1) * walk.step;
@@ -191,7 +191,7 @@ nb::object same_kind(nb::handle source, nb::object result)
     if (nb::hasattr(source, "__array_namespace__")) {
         space = source.attr("__array_namespace__")();
     } else {
-        std::string module = nb::str(source.type().attr("__module__")).c_str();
+        std::string module = text(source.type().attr("__module__"));
         space = nb::module_::import_(module.substr(0, module.find('.')).c_str());
     }
     return nb::hasattr(space, "from_dlpack") ? nb::object(space.attr("from_dlpack")(result)) : result;

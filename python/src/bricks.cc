@@ -52,9 +52,9 @@ class Reader
     {
         if (nb::hasattr(object_, "kind") && nb::isinstance<nb::str>(object_.attr("kind")))
             for (const Kind &kind : kinds)
-                if (strcmp(kind.name, nb::str(object_.attr("kind")).c_str()) == 0)
+                if (text(object_.attr("kind")) == kind.name)
                     return kind;
-        wrong_type(place_ + " is a " + type_name(object_) + ", expected LSTM, GRU, RNN, Dense or Activation");
+        wrong_type(place_ + " is a " + kind_name(object_) + ", expected LSTM, GRU, RNN, Dense or Activation");
     }
 
     void size(const char *name, size_t &to) const
@@ -70,7 +70,7 @@ class Reader
         double value = PyFloat_AsDouble(nb::object(object_.attr(name)).ptr());
         if (value == -1.0 && PyErr_Occurred()) {
             PyErr_Clear();
-            wrong_type(place_ + ": " + name + " is a " + type_name(object_.attr(name)) + ", expected a number");
+            wrong_type(place_ + ": " + name + " is a " + kind_name(object_.attr(name)) + ", expected a number");
         }
         to = static_cast<float>(value);
     }
@@ -82,11 +82,11 @@ class Reader
         nb::object value = object_.attr(name);
         std::string known;
         for (const Word *word = words; word->text; word++) {
-            if (nb::isinstance<nb::str>(value) && strcmp(nb::str(value).c_str(), word->text) == 0)
+            if (nb::isinstance<nb::str>(value) && text(value) == word->text)
                 return word->value;
             known += std::string(known.empty() ? "'" : ", '") + word->text + "'";
         }
-        wrong_value(place_ + ": " + name + " is " + nb::repr(value).c_str() + ", expected one of " + known);
+        wrong_value(place_ + ": " + name + " is " + text(nb::repr(value)) + ", expected one of " + known);
     }
 
     bool flag(const char *name, bool otherwise) const
@@ -95,18 +95,18 @@ class Reader
             return otherwise;
         nb::object value = object_.attr(name);
         if (!nb::isinstance<nb::bool_>(value))
-            wrong_type(place_ + ": " + name + " is a " + type_name(value) + ", expected True or False");
+            wrong_type(place_ + ": " + name + " is a " + kind_name(value) + ", expected True or False");
         return nb::cast<bool>(value);
     }
 
-    bool text(const char *name, std::string &to) const
+    bool title(const char *name, std::string &to) const
     {
         nb::object value = nb::getattr(object_, name, nb::none());
         if (value.is_none())
             return false;
         if (!nb::isinstance<nb::str>(value))
-            wrong_type(place_ + ": " + name + " is a " + type_name(value) + ", expected a text");
-        to = nb::str(value).c_str();
+            wrong_type(place_ + ": " + name + " is a " + kind_name(value) + ", expected a text");
+        to = text(value);
         return true;
     }
 
@@ -122,7 +122,7 @@ lw_brick read_brick(nb::handle object, size_t index, std::string &name)
     brick.size = sizeof brick;
     brick.kind = reader.kind().kind;
     brick.layers = 1;
-    if (reader.text("name", name))
+    if (reader.title("name", name))
         brick.name = name.c_str();
     reader.size("input", brick.input);
     reader.size("hidden", brick.hidden);
@@ -134,7 +134,8 @@ lw_brick read_brick(nb::handle object, size_t index, std::string &name)
     reader.number("forget_bias", brick.forget_bias);
     brick.direction = static_cast<lw_direction>(reader.word("direction", directions, LW_FORWARD));
     brick.function = static_cast<lw_function>(reader.word("function", functions, LW_FUNCTION_DEFAULT));
-    brick.options = (reader.flag("bias", true) ? 0 : LW_NO_BIAS) | (reader.flag("peepholes", false) ? LW_PEEPHOLES : 0) |
+    brick.options = (reader.flag("bias", true) ? 0 : LW_NO_BIAS) |
+                    (reader.flag("peepholes", false) ? LW_PEEPHOLES : 0) |
                     (reader.flag("coupled", false) ? LW_COUPLED : 0) |
                     (reader.word("reset", resets, 0) ? LW_RESET_BEFORE : 0);
     return brick;
@@ -147,7 +148,7 @@ lw_model *build_model(nb::handle bricks, nb::handle isa)
     std::vector<std::unique_ptr<std::string>> texts;
     std::vector<lw_brick> list;
     if (!nb::isinstance<nb::iterable>(bricks))
-        wrong_type("bricks is a " + type_name(bricks) + ", expected a list of LSTM, GRU, RNN, Dense and Activation");
+        wrong_type("bricks is a " + kind_name(bricks) + ", expected a list of LSTM, GRU, RNN, Dense and Activation");
     for (nb::handle brick : nb::iter(bricks)) {
         texts.push_back(std::make_unique<std::string>());
         list.push_back(read_brick(brick, list.size(), *texts.back()));

@@ -51,7 +51,8 @@ inline void check_key(lw_status status)
 
 /// "(2, 3)"
 std::string shape_text(const std::vector<size_t> &shape);
-std::string type_name(nb::handle object);
+std::string text(nb::handle object); // str(object)
+std::string kind_name(nb::handle object);
 /// A number that is not negative, from anything that is an integer to Python.
 size_t to_count(nb::handle value, const std::string &what);
 /// A path (str, bytes or os.PathLike) as the system wants it.
@@ -105,6 +106,8 @@ struct Model {
     unsigned generation = 0;   // of set_threads when they were made
 
     Model(lw_model *model, nb::handle threads);
+    Model(const Model &) = delete;
+    Model &operator=(const Model &) = delete;
     lw_model *get() const
     {
         return handle.get();
@@ -125,6 +128,9 @@ struct State {
         return lw_state_batch(handle.get());
     }
 };
+
+/// The State that `object` is, or NULL for None.
+State *to_state(nb::handle object);
 
 /// A context of the model's for as long as a call needs it.
 class Lease
@@ -158,6 +164,7 @@ lw_model *build_model(nb::handle bricks, nb::handle isa);
 nb::list describe_bricks(const lw_model *model);
 nb::list describe_layers(const lw_model *model);
 
+void define_explain(nb::class_<Model> &type);
 void define_machine(nb::module_ &module);
 void define_model(nb::module_ &module, nb::class_<Model> &type);
 void define_run(nb::class_<Model> &type);

@@ -65,7 +65,7 @@ void define_machine(nb::module_ &module)
         "set_isa", [](const char *name) { check(lw_isa_set(find_isa(name))); }, "name"_a,
         "Chooses the instruction set of models made afterwards.");
     module.def("isas", supported, "The instruction sets that this machine runs, the best last.");
-    module.def("set_threads", set_threads, "threads"_a,
+    module.def("set_threads", set_threads, "threads"_a.none(),
                "The most threads that a run uses, for models that were not told otherwise. None: all.");
     module.def("info", info, "Version, instruction sets, threads and caches.");
 }

@@ -66,9 +66,9 @@ lw_model_options model_options(nb::handle isa)
     options.isa = -1;
     if (!isa.is_none()) {
         if (!nb::isinstance<nb::str>(isa))
-            wrong_type("isa is a " + type_name(isa) + ", expected a name such as 'avx2'");
+            wrong_type("isa is a " + kind_name(isa) + ", expected a name such as 'avx2'");
         lw_isa found;
-        check_key(lw_isa_find(nb::str(isa).c_str(), &found));
+        check_key(lw_isa_find(text(isa).c_str(), &found));
         options.isa = static_cast<int>(found);
     }
     return options;
@@ -158,11 +158,10 @@ static void set_parameter(Model &self, const char *name, nb::handle values)
 
 static std::string describe(const Model &self)
 {
-    std::string text = "Model([";
-    nb::list bricks = describe_bricks(self.get());
-    for (size_t i = 0; i < bricks.size(); i++)
-        text += std::string(i ? ", " : "") + nb::repr(bricks[i]).c_str();
-    return text + "])";
+    std::string list;
+    for (nb::handle brick : describe_bricks(self.get()))
+        list += (list.empty() ? "" : ", ") + text(nb::repr(brick));
+    return "Model([" + list + "])";
 }
 
 // Pickling and copying: a new model of the same bricks and parameters, packed for the machine that it wakes up on.
@@ -181,10 +180,12 @@ void define_model(nb::module_ &module, nb::class_<Model> &type)
             [](Model *self, nb::handle bricks, nb::handle isa, nb::handle threads) {
                 new (self) Model(build_model(bricks, isa), threads);
             },
-            "bricks"_a, "isa"_a = nb::none(), "threads"_a = nb::none(),
+            "bricks"_a.none(), "isa"_a = nb::none(), "threads"_a = nb::none(),
             "A model of these bricks, each fed by the one before, with all parameters zero.")
-        .def_prop_ro("input_size", [](const Model &self) { return self.input; }, "Width of one step's input.")
-        .def_prop_ro("output_size", [](const Model &self) { return self.output; }, "Width of one step's output.")
+        .def_prop_ro(
+            "input_size", [](const Model &self) { return self.input; }, "Width of one step's input.")
+        .def_prop_ro(
+            "output_size", [](const Model &self) { return self.output; }, "Width of one step's output.")
         .def_prop_ro(
             "bytes", [](const Model &self) { return lw_model_bytes(self.get()); },
             "Memory that the packed weights take.")
@@ -199,12 +200,12 @@ void define_model(nb::module_ &module, nb::class_<Model> &type)
             "A Layer for each level of the stack: a brick of three layers gives three.")
         .def("parameters", parameters, "All parameters by name, as copies.")
         .def("parameter", parameter, "name"_a, "A copy of one parameter.")
-        .def("set_parameter", set_parameter, "name"_a, "values"_a,
+        .def("set_parameter", set_parameter, "name"_a, "values"_a.none(),
              "Sets one parameter. A RuntimeError once a state, a stream or a run has used the model.")
         .def(
             "initialise", [](Model &self, uint64_t seed) { check(lw_model_initialise(self.get(), seed)); }, "seed"_a,
             "Fills every parameter anew, as PyTorch does; the numbers depend on the seed alone.")
-        .def("save", save_model, "path"_a, "Writes the model to a safetensors file in one atomic step.")
+        .def("save", save_model, "path"_a.none(), "Writes the model to a safetensors file in one atomic step.")
         .def("__repr__", describe)
         .def("__reduce__", reduce);
     module.def(
@@ -212,7 +213,7 @@ void define_model(nb::module_ &module, nb::class_<Model> &type)
         [](nb::handle path, nb::handle isa, nb::handle threads) {
             return std::make_unique<Model>(load_model(path, isa), threads);
         },
-        "path"_a, "isa"_a = nb::none(), "threads"_a = nb::none(),
+        "path"_a.none(), "isa"_a = nb::none(), "threads"_a = nb::none(),
         "Loads a safetensors file: Latchwork's own or a plain PyTorch state_dict of one recurrent module.");
 }
 

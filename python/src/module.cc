@@ -18,9 +18,18 @@ std::string shape_text(const std::vector<size_t> &shape)
     return text + (shape.size() == 1 ? ",)" : ")");
 }
 
-std::string type_name(nb::handle object)
+std::string text(nb::handle object)
 {
-    return nb::str(object.type().attr("__name__")).c_str();
+    nb::str value(object);
+    const char *bytes = value.c_str();
+    if (!bytes)
+        throw nb::python_error(); // lone surrogates
+    return bytes;
+}
+
+std::string kind_name(nb::handle object)
+{
+    return text(object.type().attr("__name__"));
 }
 
 size_t to_count(nb::handle value, const std::string &what)
@@ -28,12 +37,12 @@ size_t to_count(nb::handle value, const std::string &what)
     nb::object number = nb::steal(PyNumber_Index(value.ptr()));
     if (!number.is_valid()) {
         PyErr_Clear();
-        wrong_type(what + " is a " + type_name(value) + ", expected an integer");
+        wrong_type(what + " is a " + kind_name(value) + ", expected an integer");
     }
     Py_ssize_t count = PyLong_AsSsize_t(number.ptr());
     if (count < 0) {
         PyErr_Clear(); // beyond the range, on either side
-        wrong_value(what + " is " + nb::str(number).c_str() + ", expected 0 or more and below 2^63");
+        wrong_value(what + " is " + text(number) + ", expected 0 or more and below 2^63");
     }
     return static_cast<size_t>(count);
 }
@@ -104,6 +113,7 @@ NB_MODULE(_core, module)
     define_state(module);
     define_model(module, model);
     define_run(model);
+    define_explain(model);
     define_stream(module, model);
     define_machine(module);
 }

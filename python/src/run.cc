@@ -72,7 +72,7 @@ std::vector<size_t> read_lengths(nb::handle lengths, size_t rows)
 {
     std::vector<size_t> result;
     if (!nb::isinstance<nb::iterable>(lengths))
-        wrong_type("lengths is a " + type_name(lengths) + ", expected " + std::to_string(rows) + " integers");
+        wrong_type("lengths is a " + kind_name(lengths) + ", expected " + std::to_string(rows) + " integers");
     for (nb::handle length : nb::iter(lengths))
         result.push_back(to_count(length, "lengths[" + std::to_string(result.size()) + "]"));
     if (result.size() != rows)
@@ -113,7 +113,8 @@ lw_io read_io(const Sequence &x)
     return io;
 }
 
-nb::object call(Model &self, nb::handle x, State *state, nb::handle lengths, bool last, bool batch_first, nb::handle out)
+nb::object call(Model &self, nb::handle x, nb::handle state, nb::handle lengths, bool last, bool batch_first,
+                nb::handle out)
 {
     Sequence sequence(x, self.input, batch_first);
     std::vector<size_t> shape = result_shape(sequence, self.output, last, batch_first);
@@ -135,11 +136,11 @@ nb::object call(Model &self, nb::handle x, State *state, nb::handle lengths, boo
         io.output_step_stride = walk.step;
         io.output_row_stride = walk.row;
     }
-    run(self, state, io, lengths);
+    run(self, to_state(state), io, lengths);
     return out.is_none() ? same_kind(x, result) : result;
 }
 
-nb::dict gates(Model &self, nb::handle x, nb::handle layer_number, bool reverse, nb::handle unit_list, State *state,
+nb::dict gates(Model &self, nb::handle x, nb::handle layer_number, bool reverse, nb::handle unit_list, nb::handle state,
                nb::handle lengths, bool batch_first)
 {
     Sequence sequence(x, self.input, batch_first);
@@ -150,7 +151,7 @@ nb::dict gates(Model &self, nb::handle x, nb::handle layer_number, bool reverse,
     std::vector<size_t> units;
     if (!unit_list.is_none()) {
         if (!nb::isinstance<nb::iterable>(unit_list))
-            wrong_type("units is a " + type_name(unit_list) + ", expected a list of integers");
+            wrong_type("units is a " + kind_name(unit_list) + ", expected a list of integers");
         for (nb::handle unit : nb::iter(unit_list))
             units.push_back(to_count(unit, "units[" + std::to_string(units.size()) + "]"));
     }
@@ -168,14 +169,15 @@ nb::dict gates(Model &self, nb::handle x, nb::handle layer_number, bool reverse,
     lw_io io = read_io(sequence);
     io.probes = &probe;
     io.probe_count = 1;
-    run(self, state, io, lengths);
+    run(self, to_state(state), io, lengths);
     if (batch_first && sequence.batched)
         all = all.attr("swapaxes")(0, 1);
     nb::dict result;
-    nb::slice everything(nb::none(), nb::none(), nb::none());
-    nb::object row = sequence.batched ? nb::object(everything) : nb::object(nb::int_(0));
+    nb::object everything = nb::slice(nb::none(), nb::none(), nb::none());
+    nb::object row = sequence.batched ? everything : nb::object(nb::int_(0));
     for (size_t k = 0; k < layer.signals; k++)
-        result[lw_layer_signal(self.get(), index, k)] = same_kind(x, all[nb::make_tuple(everything, row, k, everything)]);
+        result[lw_layer_signal(self.get(), index, k)] = same_kind(x,
+                                                                  all[nb::make_tuple(everything, row, k, everything)]);
     return result;
 }
 
@@ -184,11 +186,11 @@ nb::dict gates(Model &self, nb::handle x, nb::handle layer_number, bool reverse,
 void define_run(nb::class_<Model> &type)
 {
     using nb::literals::operator""_a;
-    type.def("__call__", call, "x"_a, "state"_a = nb::none(), "lengths"_a = nb::none(), "last"_a = false,
+    type.def("__call__", call, "x"_a.none(), "state"_a = nb::none(), "lengths"_a = nb::none(), "last"_a = false,
              "batch_first"_a = false, "out"_a = nb::none(),
              "Runs the model over a sequence (T, I) or sequences (T, B, I) of float32.")
-        .def("gates", gates, "x"_a, "layer"_a = 0, "reverse"_a = false, "units"_a = nb::none(), "state"_a = nb::none(),
-             "lengths"_a = nb::none(), "batch_first"_a = false,
+        .def("gates", gates, "x"_a.none(), "layer"_a.none() = 0, "reverse"_a = false, "units"_a = nb::none(),
+             "state"_a = nb::none(), "lengths"_a = nb::none(), "batch_first"_a = false,
              "What every gate of a layer let through: an array (T, B, units) for each signal, by name.");
 }
 

@@ -14,14 +14,23 @@ State::State(const std::shared_ptr<lw_model> &owner, size_t batch) : model(owner
     handle.reset(state);
 }
 
+State *to_state(nb::handle object)
+{
+    if (object.is_none())
+        return nullptr;
+    if (!nb::isinstance<State>(object))
+        wrong_type("state is a " + kind_name(object) + ", expected a State that this model made");
+    return nb::cast<State *>(object);
+}
+
 static lw_memory to_memory(nb::handle memory)
 {
     if (nb::isinstance<nb::str>(memory)) {
-        std::string name = nb::str(memory).c_str();
+        std::string name = text(memory);
         if (name == "hidden" || name == "cell")
             return name == "hidden" ? LW_HIDDEN : LW_CELL;
     }
-    wrong_value(std::string("memory is ") + nb::repr(memory).c_str() + ", expected 'hidden' or 'cell'");
+    wrong_value("memory is " + text(nb::repr(memory)) + ", expected 'hidden' or 'cell'");
 }
 
 /// (B, width) of one vector set. The library says whether the layer has it.
@@ -85,7 +94,7 @@ static void from_bytes(State &self, nb::handle data)
 {
     Use use(self.used, "state");
     if (!nb::isinstance<nb::bytes>(data))
-        wrong_type("data is a " + type_name(data) + ", expected bytes that to_bytes gave");
+        wrong_type("data is a " + kind_name(data) + ", expected bytes that to_bytes gave");
     nb::bytes bytes = nb::borrow<nb::bytes>(data);
     check(lw_state_restore(self.handle.get(), bytes.data(), bytes.size()));
 }
@@ -95,14 +104,15 @@ void define_state(nb::module_ &module)
     using nb::literals::operator""_a;
     nb::class_<State>(module, "State", "What a stream remembers: h, and c of an LSTM, of every layer and direction.")
         .def_prop_ro("batch", &State::batch, "The number of rows.")
-        .def("get", get, "layer"_a = 0, "memory"_a = "hidden", "reverse"_a = false,
+        .def("get", get, "layer"_a.none() = 0, "memory"_a.none() = "hidden", "reverse"_a = false,
              "A copy of the hidden or cell vectors of a layer, (B, width).")
-        .def("set", set, "values"_a, "layer"_a = 0, "memory"_a = "hidden", "reverse"_a = false,
+        .def("set", set, "values"_a.none(), "layer"_a.none() = 0, "memory"_a.none() = "hidden", "reverse"_a = false,
              "Sets the hidden or cell vectors of a layer, (B, width).")
         .def("reset", reset, "Back to zero.")
         .def("copy", copy, "A state of its own with the same contents.")
         .def("to_bytes", to_bytes, "The contents as bytes, the same on every machine and instruction set.")
-        .def("from_bytes", from_bytes, "data"_a, "Takes over the contents that to_bytes gave for a state like this.")
+        .def("from_bytes", from_bytes, "data"_a.none(),
+             "Takes over the contents that to_bytes gave for a state like this.")
         .def("__copy__", copy)
         .def(
             "__deepcopy__", [](State &self, nb::handle) { return copy(self); }, "memo"_a)

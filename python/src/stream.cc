@@ -21,23 +21,21 @@ struct Stream {
     nb::object state_object; // a State, shared with whoever asked for it
     State *state;
     size_t input, output;
-    bool releases; // the interpreter lock during a step
-    nb::object flat, rows; // shapes of the results: (O,) and (B, O)
+    bool releases;                     // the interpreter lock during a step
+    nb::object flat, rows;             // shapes of the results: (O,) and (B, O)
     std::unique_ptr<float[]> gathered; // (B, I), for an input with gaps
 };
 
 std::unique_ptr<Stream> make_stream(Model &model, nb::handle batch, nb::handle given)
 {
     auto stream = std::make_unique<Stream>();
-    if (given.is_none()) {
-        auto state = std::make_unique<State>(model.handle, to_count(batch, "batch"));
-        stream->state_object = nb::cast(std::move(state));
-    } else {
-        if (!nb::isinstance<State>(given))
-            wrong_type("state is a " + type_name(given) + ", expected a State of this model");
+    stream->state = to_state(given);
+    if (stream->state) {
         stream->state_object = nb::borrow(given);
+    } else {
+        stream->state_object = nb::cast(std::make_unique<State>(model.handle, to_count(batch, "batch")));
+        stream->state = to_state(stream->state_object);
     }
-    stream->state = nb::cast<State *>(stream->state_object);
     if (stream->state->model != model.handle)
         wrong_value("the state is of another model");
     stream->context = model.take_context();
@@ -121,7 +119,7 @@ void define_stream(nb::module_ &module, nb::class_<Model> &type)
 {
     using nb::literals::operator""_a;
     nb::class_<Stream>(module, "Stream", "A state that moves one step at a time.")
-        .def("step", step, "x"_a, "out"_a = nb::none(),
+        .def("step", step, "x"_a.none(), "out"_a = nb::none(),
              "One step of every row: x (B, I) gives (B, O); of one row also (I,) gives (O,).")
         .def(
             "reset",
@@ -130,16 +128,18 @@ void define_stream(nb::module_ &module, nb::class_<Model> &type)
                 check(lw_state_reset(self.state->handle.get()));
             },
             "Back to the beginning: the state becomes zero.")
-        .def_prop_ro("state", [](const Stream &self) { return self.state_object; }, "The State that it moves.")
-        .def_prop_ro("batch", [](const Stream &self) { return self.state->batch(); }, "The number of rows.");
+        .def_prop_ro(
+            "state", [](const Stream &self) { return self.state_object; }, "The State that it moves.")
+        .def_prop_ro(
+            "batch", [](const Stream &self) { return self.state->batch(); }, "The number of rows.");
     module.def("step_seconds", step_seconds, "model"_a, "count"_a, "tries"_a);
     type.def(
             "state",
             [](Model &self, nb::handle batch) {
                 return std::make_unique<State>(self.handle, to_count(batch, "batch"));
             },
-            "batch"_a = 1, "A new state of that many rows, all zero.")
-        .def("stream", make_stream, "batch"_a = 1, "state"_a = nb::none(),
+            "batch"_a.none() = 1, "A new state of that many rows, all zero.")
+        .def("stream", make_stream, "batch"_a.none() = 1, "state"_a = nb::none(),
              "A stream from a new state of that many rows, or from a given state.");
 }
 

@@ -39,19 +39,31 @@ static double squared_error(struct row *row)
     return lw_lanes_fold(sums);
 }
 
-/* The loss is max(y, 0) - y t + log(1 + e^-|y|). Its gradient s(y) - t is written over the common denominator, so that
- * nothing cancels where the output is nearly right. */
+static void exponentials(double *values, size_t count)
+{
+    for (size_t k = 0; k < count; k++)
+        values[k] = lw_real_not_below(values[k]);
+    for (size_t k = 0; k < count; k++)
+        values[k] = lw_real_exp(values[k]);
+}
+
+/* The loss is ((y > 0) - t) y + log(1 + e^-|y|). Its gradient s(y) - t is written as yes against no, so that nothing
+ * cancels where the output is nearly right. */
 static double binary_cross_entropy(struct row *row)
 {
-    double sums[LW_LANES] = {0}, losses[BLOCK], gradients[BLOCK];
+    const double divisor = row->divisor;
+    double sums[LW_LANES] = {0}, losses[BLOCK], gradients[BLOCK], terms[BLOCK];
     for (size_t start = 0; start < row->width; start += BLOCK) {
         const size_t count = lw_min(BLOCK, row->width - start);
         const float *logits = row->y + start, *target = row->target + start;
+        for (size_t k = 0; k < count; k++)
+            terms[k] = -fabs((double)logits[k]);
+        exponentials(terms, count);
         for (size_t k = 0; k < count; k++) {
-            double y = (double)logits[k], t = (double)target[k];
-            double e = lw_real_exp(y < 0.0 ? y : -y);
-            losses[k] = (y < 0.0 ? 0.0 : y) - y * t + lw_real_log1p(e);
-            gradients[k] = ((y < 0.0 ? e : 1.0) - t * (1.0 + e)) / ((1.0 + e) * row->divisor);
+            const double y = (double)logits[k], t = (double)target[k], e = terms[k];
+            losses[k] = ((y > 0.0 ? 1.0 : 0.0) - t) * y + lw_real_log1p(e);
+            const double yes = y < 0.0 ? e : 1.0, no = y < 0.0 ? 1.0 : e; /* s(y) = yes / (yes + no) */
+            gradients[k] = (yes * (1.0 - t) - no * t) / ((1.0 + e) * divisor);
         }
         lw_lanes_add(sums, losses, count);
         for (size_t k = 0; row->dy && k < count; k++)
@@ -62,12 +74,26 @@ static double binary_cross_entropy(struct row *row)
     return lw_lanes_fold(sums);
 }
 
+static inline float larger(float a, float b)
+{
+    return a > b ? a : b;
+}
+
+/* In lanes, for the compiler alone: the largest number is the same in any order. NaNs are passed over. */
 static float largest(const float *y, size_t width)
 {
-    float result = -INFINITY;
-    for (size_t k = 0; k < width; k++)
-        result = y[k] > result ? y[k] : result;
-    return result;
+    float lanes[LW_LANES];
+    for (size_t lane = 0; lane < LW_LANES; lane++)
+        lanes[lane] = -INFINITY;
+    size_t k = 0;
+    for (; k + LW_LANES <= width; k += LW_LANES)
+        for (size_t lane = 0; lane < LW_LANES; lane++)
+            lanes[lane] = larger(y[k + lane], lanes[lane]);
+    for (; k < width; k++)
+        lanes[0] = larger(y[k], lanes[0]);
+    for (size_t lane = 1; lane < LW_LANES; lane++)
+        lanes[0] = larger(lanes[lane], lanes[0]);
+    return lanes[0];
 }
 
 /* True if `class` is the first of the largest logits and no logit is a NaN. */
@@ -89,7 +115,8 @@ static double cross_entropy(struct row *row)
         const size_t count = lw_min(BLOCK, row->width - start);
         const float *y = row->y + start;
         for (size_t k = 0; k < count; k++)
-            terms[k] = lw_real_exp((double)y[k] - top);
+            terms[k] = (double)y[k] - top;
+        exponentials(terms, count);
         lw_lanes_add(sums, terms, count);
         for (size_t k = 0; row->dy && k < count; k++)
             row->dy[start + k] = (float)terms[k];
@@ -101,7 +128,7 @@ static double cross_entropy(struct row *row)
         const double scale = 1.0 / (sum * row->divisor);
         for (size_t k = 0; k < row->width; k++)
             row->dy[k] = (float)((double)row->dy[k] * scale);
-        row->dy[class] = (float)((lw_real_exp(below) - sum) * scale);
+        row->dy[class] = (float)((lw_real_exp(lw_real_not_below(below)) - sum) * scale);
     }
     row->correct += is_largest(row->y, row->width, class);
     return lw_real_log(sum) - below;

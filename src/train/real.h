@@ -14,10 +14,16 @@
 #define LW_LN2_HIGH 0x1.62e42fee00000p-1 /* 33 bits of ln 2, so that its product with an exponent is exact */
 #define LW_LN2_LOW 0x1.a39ef35793c76p-33 /* the rest */
 
-/* e^x for x <= 0; below -708, where doubles end, e^-708. A NaN stays one. */
+/* Nothing below -708, where doubles end; a NaN stays one. Apart from lw_real_exp, in a loop before it: the constant would
+ * make a branch of its own out of the whole series. */
+static inline double lw_real_not_below(double x)
+{
+    return x < -708.0 ? -708.0 : x;
+}
+
+/* e^x for x in [-708, 0]. A NaN stays one. */
 static inline double lw_real_exp(double x)
 {
-    x = x < -708.0 ? -708.0 : x;
     /* Adding 1.5 * 2^52 rounds to a whole number, which then stands in the low bits of the sum. */
     double shifted = x * 0x1.71547652b82fep0 + 0x1.8p52;
     double whole = shifted - 0x1.8p52;

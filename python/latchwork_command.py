@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The command `latchwork` of the wheel: becomes the program that lies beside this file."""
+"""The command `latchwork` of the wheel: becomes the program that lies in the package.
+
+Outside the package, so that a short command need not wait for NumPy.
+"""
 import os
 import sys
 from pathlib import Path
 from typing import NoReturn
 
-PROGRAM = Path(__file__).resolve().parent / "bin" / "latchwork"
+PROGRAM = Path(__file__).resolve().parent / "latchwork" / "bin" / "latchwork"
 
 
 def main() -> NoReturn:
