@@ -71,6 +71,12 @@ static double flops_of(const struct regime *r, const struct cell *cell)
     return 2.0 * (first + (double)(r->layers - 1) * other + D * H * (double)r->dense);
 }
 
+/* lw_step stays on the calling thread, so its limits are those of one. */
+static size_t threads_used(const struct cell_case *c)
+{
+    return c->regime->mode == SINGLY ? 1 : c->threads;
+}
+
 static double weight_bytes_of(const struct regime *r, const struct cell *cell)
 {
     if (r->steps == 1)
@@ -157,12 +163,15 @@ static void dispose(struct work *w)
     free(w->output);
 }
 
-static lw_status call(struct work *w, const struct regime *r)
+/* A step on more threads than one is a run of one step, as latchwork.h advises. */
+static lw_status call(struct work *w, const struct cell_case *c)
 {
+    const struct regime *r = c->regime;
     lw_status status = LW_OK;
     switch (r->mode) {
     case STEP:
-        return lw_step(w->context, w->states[0], w->input, w->output);
+        return c->threads == 1 ? lw_step(w->context, w->states[0], w->input, w->output)
+                               : lw_run(w->context, w->states[0], &w->io);
     case TOGETHER:
         return lw_step_many(w->context, w->states, w->count, w->input, w->output);
     case SINGLY:
@@ -182,17 +191,17 @@ static void case_cell(bench *b, void *argument)
     const size_t batch = r->mode == STEP && r->hidden <= 128 ? 64 : 1;
     lw_status status = prepare(&work, c);
     if (!status)
-        status = call(&work, r); /* what happens once: pages, threads */
+        status = call(&work, c); /* what happens once: pages, threads */
     while (!status && bench_loop(b, batch))
         for (size_t i = 0; !status && i < batch; i++)
-            status = call(&work, r);
+            status = call(&work, c);
     if (status) {
         bench_fail(b, "%s: %s", lw_status_name(status), lw_error());
     } else {
-        bench_flops(b, flops_of(r, c->cell) * (double)work.rows, c->isa.isa, c->threads);
+        bench_flops(b, flops_of(r, c->cell) * (double)work.rows, c->isa.isa, threads_used(c));
         if (r->batch == 1) {
-            const enum limit_level level = limits_holding(lw_model_bytes(work.model), c->threads);
-            const double bytes = weight_bytes_of(r, c->cell), limit = limits_read(level, c->threads);
+            const enum limit_level level = limits_holding(lw_model_bytes(work.model), threads_used(c));
+            const double bytes = weight_bytes_of(r, c->cell), limit = limits_read(level, threads_used(c));
             bench_rate(b, "weight_bytes", bytes);
             if (limit > 0.0 && bench_seconds(b) > 0.0)
                 bench_counter(b, "bandwidth%", 100.0 * bytes / bench_seconds(b) / limit);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The machine's own limits as cases: the peak of fused multiply-adds, and the bandwidth of reading each level of memory,
- * for each instruction set and for 1 and all threads. What the shares of all other cases are shares of.
+ * The machine's own limits as cases: the peak of fused multiply-adds, and the bandwidth of reading each level of
+ * memory, for each instruction set and for 1 and all threads. Called by main.c.
  */
 #include "bench.h"
 
@@ -14,17 +14,6 @@ struct machine_case {
     enum limit_level level;
     size_t threads;
 };
-
-static struct machine_case *remembered(struct machine_case what)
-{
-    struct machine_case *copy = malloc(sizeof *copy);
-    if (!copy) {
-        fprintf(stderr, "latchwork_bench: no memory for a case\n");
-        exit(1);
-    }
-    *copy = what;
-    return copy;
-}
 
 static void case_peak(bench *b, void *argument)
 {
@@ -39,12 +28,7 @@ static void case_peak(bench *b, void *argument)
 static void case_read(bench *b, void *argument)
 {
     const struct machine_case *c = argument;
-    const limits_reader read = limits_reader_of(c->isa.isa);
     const size_t bytes = limits_bytes(c->level, c->threads);
-    if (!read || !bytes) {
-        bench_fail(b, "the size of %s is not known, or no larger than the level's before it", limits_name(c->level));
-        return;
-    }
     float *values = aligned_alloc(64, bytes);
     if (!values) {
         bench_fail(b, "no memory for %zu bytes", bytes);
@@ -53,7 +37,7 @@ static void case_read(bench *b, void *argument)
     memset(values, 0, bytes);
     float sum = 0.0f;
     while (bench_loop(b, 1)) {
-        sum += read(values, bytes / sizeof(float));
+        sum += c->isa.kernels->read(bytes / sizeof(float), values);
         bench_keep(&sum);
     }
     bench_rate(b, "bytes", (double)bytes);
@@ -62,19 +46,23 @@ static void case_read(bench *b, void *argument)
 
 void bench_machine_register(void)
 {
+    static struct machine_case cases[LW_ISA_COUNT * 2 * (1 + LEVEL_COUNT)];
+    struct machine_case *next = cases;
     struct bench_isa isas[LW_ISA_COUNT];
     size_t threads[2];
     const size_t isa_count = bench_isas(isas), thread_count = bench_threads(threads);
     char name[128];
     for (size_t i = 0; i < isa_count; i++)
         for (size_t t = 0; t < thread_count; t++) {
-            struct machine_case what = {isas[i], LEVEL_L1, threads[t]};
             snprintf(name, sizeof name, "machine/peak/%s", isas[i].name);
-            bench_register(name, case_peak, remembered(what), threads[t], BENCH_MICROSECONDS);
+            *next = (struct machine_case){isas[i], LEVEL_L1, threads[t]};
+            bench_register(name, case_peak, next++, threads[t], BENCH_MICROSECONDS);
             for (int level = 0; level < LEVEL_COUNT; level++) {
-                what.level = (enum limit_level)level;
-                snprintf(name, sizeof name, "machine/read_%s/%s", limits_name(what.level), isas[i].name);
-                bench_register(name, case_read, remembered(what), threads[t], BENCH_MICROSECONDS);
+                if (!limits_bytes((enum limit_level)level, threads[t]))
+                    continue; /* a level whose size is not known */
+                snprintf(name, sizeof name, "machine/read_%s/%s", limits_name((enum limit_level)level), isas[i].name);
+                *next = (struct machine_case){isas[i], (enum limit_level)level, threads[t]};
+                bench_register(name, case_read, next++, threads[t], BENCH_MICROSECONDS);
             }
         }
 }

@@ -14,18 +14,12 @@ enum limit_level { LEVEL_L1, LEVEL_L2, LEVEL_L3, LEVEL_DRAM, LEVEL_COUNT };
 /* "L1", "L2", "L3", "DRAM". */
 const char *limits_name(enum limit_level level);
 
-/* Sum of `count` floats, a multiple of LIMITS_BLOCK: a loop that does nothing but load and add. */
-typedef float (*limits_reader)(const float *values, size_t count);
-enum { LIMITS_BLOCK = 256 };
-/* The reader of an instruction set; NULL when there is none in this build. */
-limits_reader limits_reader_of(lw_isa isa);
-
 /* Bytes that each of `threads` threads reads again and again to measure a level: they fit into it, and not into the
- * level before. A multiple of LIMITS_BLOCK floats. 0 when the size of the caches is not known. */
+ * level before. A multiple of 1024. 0 when the size of the caches is not known. */
 size_t limits_bytes(enum limit_level level, size_t threads);
 
-/* Bytes a second that `threads` threads read from a level together, by the best instruction set of this CPU. 0 when
- * it is not known. */
+/* Bytes a second that `threads` threads read from a level together, by the best instruction set of this CPU (or the
+ * one that LW_ISA names). 0 when it is not known. */
 double limits_read(enum limit_level level, size_t threads);
 /* Flops a second of `threads` threads together with an instruction set; 0 when it is not supported. */
 double limits_peak(lw_isa isa, size_t threads);

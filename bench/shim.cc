@@ -97,7 +97,9 @@ extern "C" void bench_counter(bench *b, const char *name, double value)
 
 extern "C" void bench_rate(bench *b, const char *name, double amount)
 {
-    b->state.counters[name] = benchmark::Counter(amount, benchmark::Counter::kIsIterationInvariantRate);
+    // Not the rate that multiplies by iterations itself: that one counts those of all threads for each thread.
+    const double all = amount * static_cast<double>(b->state.iterations());
+    b->state.counters[name] = benchmark::Counter(all, benchmark::Counter::kIsRate);
 }
 
 extern "C" void bench_label(bench *b, const char *format, ...)

@@ -40,7 +40,8 @@ double bench_seconds(const bench *b);
 /* The compiler must take everything that `value` points to as read and written. */
 void bench_keep(const void *value);
 
-/* A figure as it is; and `amount` of something per iteration, shown by the second (threads are added up). */
+/* After the loop: a figure as it is; and `amount` of something per iteration, shown by the second (threads are added
+ * up). */
 void bench_counter(bench *b, const char *name, double value);
 void bench_rate(bench *b, const char *name, double amount);
 /* Words beside the case's time. */

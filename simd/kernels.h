@@ -82,47 +82,48 @@ struct lw_step {
  */
 struct lw_back {
     size_t rows, hidden;
-    const float *gates;    /* of this step, as the forward kernel stored them */
+    const float *gates; /* of this step, as the forward kernel stored them */
     size_t gates_stride;
     const float *c_before; /* LSTM: the cell before the step; vector u of a row at [u * c_unit] */
     size_t c_stride, c_unit;
     const float *h_before; /* (rows, H) GRU: the state before the step */
     size_t h_stride;
-    const float *h;        /* (rows, H) RNN: the state after the step */
-    const float *dy;       /* (rows, H) of the layer's output; NULL: zero */
+    const float *h;  /* (rows, H) RNN: the state after the step */
+    const float *dy; /* (rows, H) of the layer's output; NULL: zero */
     size_t dy_stride;
-    float *dh;             /* (rows, H) of the state after the step; GRU: leaves what goes past the gates */
+    float *dh; /* (rows, H) of the state after the step; GRU: leaves what goes past the gates */
     size_t dh_stride;
-    float *dc;             /* (rows, H) LSTM: of the cell, after the step and then before it */
+    float *dc; /* (rows, H) LSTM: of the cell, after the step and then before it */
     size_t dc_stride;
-    float *d;              /* (rows, G * H) */
+    float *d; /* (rows, G * H) */
     size_t d_stride;
-    float *aux;            /* (rows, H) LSTM with projection: o * tanh(c). GRU, reset before: r * h. NULL: not wanted */
+    float *aux; /* (rows, H) LSTM with projection: o * tanh(c). GRU, reset before: r * h. NULL: not wanted */
     size_t aux_stride;
-    const float *drh;      /* (rows, H) GRU, reset before, second kernel: of r * h */
+    const float *drh; /* (rows, H) GRU, reset before, second kernel: of r * h */
     size_t drh_stride;
     size_t gate_count;     /* LSTM: 4, or 3 when coupled */
     const float *peephole; /* LSTM, as in lw_step */
     size_t peephole_stride;
-    float *dpeephole;      /* added to, row after row; laid out like peephole */
+    float *dpeephole; /* added to, row after row; laid out like peephole */
     float cell_clip, gate_clip;
     enum lw_kernel_function function; /* RNN, dense */
 };
 
-/* The factors of a weight's gradient, sum over k of d[k] times x[k]; row k of either is `step` floats behind row k - 1. */
+/* The factors of a weight's gradient, sum over k of d[k] times x[k]. Row k of either is `step` floats from row k - 1, and
+ * may lie before it. */
 struct lw_outer {
     size_t count; /* of k */
     const float *d;
-    size_t d_step;
+    ptrdiff_t d_step;
     size_t offset[4]; /* of each gate of a unit in a row of d */
     size_t gates;     /* columns that make a unit; 1 in wide matrices */
     const float *x;   /* (count, K) */
-    size_t x_step;
+    ptrdiff_t x_step;
 };
 
 struct lw_kernels {
     const char *name;
-    size_t lanes; /* L */
+    size_t lanes;        /* L */
     size_t tile_rows[4]; /* rows of a register tile of 1 to 4 vectors */
 
     /* out, panels of (rows, V, L) = bias + x (rows, K) times the matrix. */
@@ -150,11 +151,12 @@ struct lw_kernels {
     /* d = dy times the derivative of the function whose values are h: dense and activation bricks. */
     void (*function_back)(const struct lw_back *b, size_t begin, size_t end);
     /* y (rows, C * L) += x (rows, K) times a wide matrix, whose bias is not used: y takes its place. */
-    void (*dense_add)(const struct lw_matrix *m, size_t rows, const float *x, size_t x_stride, float *y, size_t y_stride,
-                      size_t begin, size_t end);
+    void (*dense_add)(const struct lw_matrix *m, size_t rows, const float *x, size_t x_stride, float *y,
+                      size_t y_stride, size_t begin, size_t end);
     /* Adds sum over k, rising, of d[k] x[k] to dw, laid out like m->w, and of d[k] to dbias, like m->bias. Lanes beyond the
      * last unit get numbers without a meaning. */
-    void (*outer)(const struct lw_matrix *m, const struct lw_outer *o, float *dw, float *dbias, size_t begin, size_t end);
+    void (*outer)(const struct lw_matrix *m, const struct lw_outer *o, float *dw, float *dbias, size_t begin,
+                  size_t end);
 
     /* to[i] = function(from[i]), i < n, exactly n floats; to may be from. LW_K_LINEAR copies. */
     void (*activate)(enum lw_kernel_function function, size_t n, const float *from, float *to);

@@ -10,14 +10,14 @@
 /* Inputs of a tile: with V vectors held, as many as fit the registers. */
 #define LW_OUTER_ROWS(V) ((V) == 4 ? LW_ROWS_4 : (V) == 3 ? LW_ROWS_3 : (V) == 2 ? LW_ROWS_2 : LW_ROWS_1)
 
-LW_INLINE void outer_tile(const int V, const int R, const float *const *d, size_t d_step, const float *x, size_t x_step,
-                          size_t count, float *dw)
+LW_INLINE void outer_tile(const int V, const int R, const float *const *d, ptrdiff_t d_step, const float *x,
+                          ptrdiff_t x_step, size_t count, float *dw)
 {
     lw_vec acc[LW_MAX_TILE];
     LW_UNROLL
     for (int i = 0; i < R * V; i++)
         acc[i] = v_load(dw + i * LW_LANES);
-    for (size_t k = 0; k < count; k++) {
+    for (ptrdiff_t k = 0; k < (ptrdiff_t)count; k++) {
         lw_vec held[8];
         if (V <= R) {
             LW_UNROLL
@@ -48,14 +48,14 @@ LW_INLINE void outer_tile(const int V, const int R, const float *const *d, size_
         v_store(dw + i * LW_LANES, acc[i]);
 }
 
-#define LW_OUTER_CASE(R_)                                          \
-    case R_:                                                       \
-        if (R_ <= most)                                            \
-            outer_tile(V, R_, d, d_step, x, x_step, count, dw);    \
+#define LW_OUTER_CASE(R_)                                       \
+    case R_:                                                    \
+        if (R_ <= most)                                         \
+            outer_tile(V, R_, d, d_step, x, x_step, count, dw); \
         break
 
-LW_INLINE void outer_rows(const int V, size_t rows, const float *const *d, size_t d_step, const float *x, size_t x_step,
-                          size_t count, float *dw)
+LW_INLINE void outer_rows(const int V, size_t rows, const float *const *d, ptrdiff_t d_step, const float *x,
+                          ptrdiff_t x_step, size_t count, float *dw)
 {
     const int most = LW_OUTER_ROWS(V);
     switch (rows) {
@@ -80,15 +80,15 @@ LW_INLINE void outer_panel(const int V, const float *const *d, const struct lw_o
         part = o->count - k < LW_OUTER_BLOCK ? o->count - k : LW_OUTER_BLOCK;
         LW_UNROLL
         for (int v = 0; v < V; v++) {
-            block[v] = d[v] + k * o->d_step;
+            block[v] = d[v] + (ptrdiff_t)k * o->d_step;
             lw_vec sum = v_load(dbias + v * LW_LANES);
             for (size_t i = 0; i < part; i++)
-                sum = v_add(sum, v_load(block[v] + i * o->d_step));
+                sum = v_add(sum, v_load(block[v] + (ptrdiff_t)i * o->d_step));
             v_store(dbias + v * LW_LANES, sum);
         }
         for (size_t tile = 0, first = 0, rows; tile < tiles; tile++, first += rows) {
             rows = depth / tiles + (tile < depth % tiles);
-            outer_rows(V, rows, block, o->d_step, o->x + k * o->x_step + first, o->x_step, part,
+            outer_rows(V, rows, block, o->d_step, o->x + (ptrdiff_t)k * o->x_step + first, o->x_step, part,
                        dw + first * V * LW_LANES);
         }
     }

@@ -91,6 +91,13 @@ static void input_gradient(const struct back_worker *w, const struct lw_back_wei
                     space->dy_stride, add);
 }
 
+/* The last of `count` rows, and the step to the one before it. */
+static const float *last_row(const float *rows, size_t count, size_t stride, ptrdiff_t *step)
+{
+    *step = -(ptrdiff_t)stride;
+    return rows && count ? rows + (count - 1) * stride : rows;
+}
+
 /* A level without memory: `count` rows. */
 static void back_map(const struct back_worker *w, size_t index, size_t count, const float *dy, float *dx, bool wants_dx)
 {
@@ -110,11 +117,9 @@ static void back_map(const struct back_worker *w, size_t index, size_t count, co
     meet(w);
     if (!level->cell->back_row)
         return;
-    struct lw_back_sum sum = {.count = count,
-                              .d = space->d,
-                              .d_stride = space->d_stride,
-                              .x = record->in.data,
-                              .x_stride = record->in.stride};
+    struct lw_back_sum sum = {.count = count};
+    sum.d = last_row(space->d, count, space->d_stride, &sum.d_step);
+    sum.x = last_row(record->in.data, count, record->in.stride, &sum.x_step);
     const lw_tape *tape = w->call->tape;
     level->cell->back_sum(w->model->kernels, level, &tape->gradients[2 * index], &sum, w->part, w->parts);
     if (wants_dx)
@@ -244,18 +249,13 @@ static void back_recurrent(const struct back_worker *w, size_t index, const floa
         meet(w);
         if (w->part == 0)
             end_state(w, index, d);
-        struct lw_back_sum sum = {.count = count,
-                                  .d = space->d,
-                                  .x = record->in.data,
-                                  .h = record->side[d].trail +
-                                       (lw_level_reverse(level, d) ? w->rows * record->trail_stride : 0),
-                                  .aux = space->aux,
-                                  .projected = space->projected,
-                                  .d_stride = space->d_stride,
-                                  .x_stride = record->in.stride,
-                                  .h_stride = record->trail_stride,
-                                  .aux_stride = space->aux_stride,
-                                  .projected_stride = space->projected_stride};
+        const float *before = record->side[d].trail + (lw_level_reverse(level, d) ? w->rows * record->trail_stride : 0);
+        struct lw_back_sum sum = {.count = count};
+        sum.d = last_row(space->d, count, space->d_stride, &sum.d_step);
+        sum.x = last_row(record->in.data, count, record->in.stride, &sum.x_step);
+        sum.h = last_row(before, count, record->trail_stride, &sum.h_step);
+        sum.aux = last_row(space->aux, count, space->aux_stride, &sum.aux_step);
+        sum.projected = last_row(space->projected, count, space->projected_stride, &sum.projected_step);
         level->cell->back_sum(w->model->kernels, level, &tape->gradients[2 * index + d], &sum, w->part, w->parts);
         if (wants_dx)
             input_gradient(w, &tape->back[2 * index + d], count, dx, d > 0);

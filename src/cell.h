@@ -54,11 +54,12 @@ struct lw_back_step {
     size_t wide_stride;
 };
 
-/* What the gradients of a layer's weights are summed over: all steps and rows, row k of each. */
+/* What the gradients of a layer's weights are summed over: all steps and rows, from the last to the first, so that a
+ * sequence may be gone back through in segments with the same sums. Row k of each is `step` floats from row k - 1. */
 struct lw_back_sum {
     size_t count;
     const float *d, *x, *h, *aux, *projected; /* h: the state before the step */
-    size_t d_stride, x_stride, h_stride, aux_stride, projected_stride;
+    ptrdiff_t d_step, x_step, h_step, aux_step, projected_step;
 };
 
 /* One level of the stack. */

@@ -104,7 +104,7 @@ static void back_sum(const struct lw_kernels *kernels, const struct lw_level *le
                      const struct lw_back_sum *sum, size_t part, size_t parts)
 {
     (void)level;
-    struct lw_outer outer = {sum->count, sum->d, sum->d_stride, {0}, 1, sum->x, sum->x_stride};
+    struct lw_outer outer = {sum->count, sum->d, sum->d_step, {0}, 1, sum->x, sum->x_step};
     lw_matrix_sum(kernels, &gradients->step.input, &outer, part, parts);
 }
 

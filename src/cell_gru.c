@@ -183,18 +183,18 @@ static void back_sum(const struct lw_kernels *kernels, const struct lw_level *le
                      const struct lw_back_sum *sum, size_t part, size_t parts)
 {
     size_t H = level->hidden, gates = reset_before(level) ? 2 : GATES;
-    struct lw_outer outer = {sum->count, sum->d, sum->d_stride, {H, 2 * H, 0}, gates, sum->x, sum->x_stride};
+    struct lw_outer outer = {sum->count, sum->d, sum->d_step, {H, 2 * H, 0}, gates, sum->x, sum->x_step};
     lw_matrix_sum(kernels, &gradients->step.input, &outer, part, parts);
     outer.offset[CANDIDATE] = 3 * H;
     outer.x = sum->h;
-    outer.x_step = sum->h_stride;
+    outer.x_step = sum->h_step;
     lw_matrix_sum(kernels, &gradients->step.recurrent, &outer, part, parts);
     if (!reset_before(level))
         return;
-    outer = (struct lw_outer){sum->count, sum->d, sum->d_stride, {0}, 1, sum->x, sum->x_stride};
+    outer = (struct lw_outer){sum->count, sum->d, sum->d_step, {0}, 1, sum->x, sum->x_step};
     lw_matrix_sum(kernels, &gradients->second_input, &outer, part, parts);
     outer.x = sum->aux;
-    outer.x_step = sum->aux_stride;
+    outer.x_step = sum->aux_step;
     lw_matrix_sum(kernels, &gradients->second_recurrent, &outer, part, parts);
 }
 

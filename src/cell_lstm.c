@@ -178,14 +178,14 @@ static void back_sum(const struct lw_kernels *kernels, const struct lw_level *le
                      const struct lw_back_sum *sum, size_t part, size_t parts)
 {
     size_t H = level->hidden;
-    struct lw_outer outer = {sum->count,      sum->d, sum->d_stride, {0, H, 2 * H, 3 * H},
-                             gates_of(level), sum->x, sum->x_stride};
+    struct lw_outer outer = {sum->count,      sum->d, sum->d_step, {0, H, 2 * H, 3 * H},
+                             gates_of(level), sum->x, sum->x_step};
     lw_matrix_sum(kernels, &gradients->step.input, &outer, part, parts);
     outer.x = sum->h;
-    outer.x_step = sum->h_stride;
+    outer.x_step = sum->h_step;
     lw_matrix_sum(kernels, &gradients->step.recurrent, &outer, part, parts);
     if (level->brick->projection) {
-        outer = (struct lw_outer){sum->count, sum->projected, sum->projected_stride, {0}, 1, sum->aux, sum->aux_stride};
+        outer = (struct lw_outer){sum->count, sum->projected, sum->projected_step, {0}, 1, sum->aux, sum->aux_step};
         lw_matrix_sum(kernels, &gradients->projection, &outer, part, parts);
     }
 }

@@ -71,9 +71,10 @@ static lw_status check_rows(const lw_loss *loss)
             if (!lw_loss_counts(loss, step, row))
                 continue;
             int32_t class = loss->classes[step * loss->target_step_stride + row * loss->target_row_stride];
-            if (class < 0 || (size_t)class >= loss->width)
-                return lw_fail(LW_ERR_ARGUMENT, "the class at step %zu of row %zu is %ld, expected 0 to %zu, or %ld to ignore",
-                               step, row, (long)class, loss->width - 1, (long)loss->ignore);
+            if (class < 0 || (size_t) class >= loss->width)
+                return lw_fail(LW_ERR_ARGUMENT,
+                               "the class at step %zu of row %zu is %ld, expected 0 to %zu, or %ld to ignore", step,
+                               row, (long)class, loss->width - 1, (long)loss->ignore);
         }
     return LW_OK;
 }
@@ -92,13 +93,16 @@ static lw_status check_loss(lw_loss *loss)
         status = check_strides(classes ? "classes" : "target", loss, classes ? 1 : loss->width,
                                &loss->target_step_stride, &loss->target_row_stride, &targets);
     if (!status && loss->gradient)
-        status = check_strides("gradient", loss, loss->width, &loss->gradient_step_stride,
-                               &loss->gradient_row_stride, &gradients);
+        status = check_strides("gradient", loss, loss->width, &loss->gradient_step_stride, &loss->gradient_row_stride,
+                               &gradients);
     if (status)
         return status;
     if (outputs && (!loss->output || !target))
         return lw_fail(LW_ERR_ARGUMENT, "%s is NULL, expected %zu steps of %zu rows",
-                       !loss->output ? "output" : classes ? "classes" : "target", loss->steps, loss->batch);
+                       !loss->output ? "output"
+                       : classes     ? "classes"
+                                     : "target",
+                       loss->steps, loss->batch);
     const struct extent gradient = {loss->gradient, gradients * sizeof(float)};
     const struct extent others[] = {{loss->output, outputs * sizeof(float)},
                                     {target, targets * sizeof(float)},

@@ -61,8 +61,9 @@ static double binary_cross_entropy(struct row *row)
         exponentials(terms, count);
         for (size_t k = 0; k < count; k++) {
             const double y = (double)logits[k], t = (double)target[k], e = terms[k];
-            losses[k] = ((y > 0.0 ? 1.0 : 0.0) - t) * y + lw_real_log1p(e);
-            const double yes = y < 0.0 ? e : 1.0, no = y < 0.0 ? 1.0 : e; /* s(y) = yes / (yes + no) */
+            const double above = y > 0.0 ? 1.0 : 0.0, below = 1.0 - above;
+            const double yes = above + below * e, no = below + above * e; /* s(y) = yes / (yes + no) */
+            losses[k] = (above - t) * y + lw_real_log1p(e);
             gradients[k] = (yes * (1.0 - t) - no * t) / ((1.0 + e) * divisor);
         }
         lw_lanes_add(sums, losses, count);
@@ -169,8 +170,6 @@ void lw_loss_run(const lw_loss *loss, lw_score *score)
                 row.target = loss->target + place;
             sum += run(&row);
         }
-    *score = (lw_score){.size = sizeof *score,
-                        .loss = counted ? sum / row.divisor : 0.0,
-                        .counted = counted,
-                        .correct = row.correct};
+    *score = (lw_score){
+        .size = sizeof *score, .loss = counted ? sum / row.divisor : 0.0, .counted = counted, .correct = row.correct};
 }

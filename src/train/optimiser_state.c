@@ -65,8 +65,7 @@ static size_t moment_count(const lw_optimiser *optimiser)
 
 size_t lw_optimiser_saved_bytes(const lw_optimiser *optimiser)
 {
-    return HEADER_BYTES + optimiser->count * TENSOR_BYTES +
-           moment_count(optimiser) * optimiser->floats * sizeof(float);
+    return HEADER_BYTES + optimiser->count * TENSOR_BYTES + moment_count(optimiser) * optimiser->floats * sizeof(float);
 }
 
 void lw_optimiser_write(const lw_optimiser *optimiser, unsigned char *to)
@@ -98,8 +97,8 @@ static lw_status check_squares(const lw_optimiser *optimiser, const unsigned cha
         for (size_t k = 0; k < optimiser->counts[i]; k++, from += 4) {
             uint32_t bits = get32(from);
             if (bits > 0x80000000u && bits <= 0xff800000u)
-                return lw_fail(LW_ERR_FORMAT, "the saved optimiser is damaged: mean square %zu of tensor %zu is negative",
-                               k, i);
+                return lw_fail(LW_ERR_FORMAT,
+                               "the saved optimiser is damaged: mean square %zu of tensor %zu is negative", k, i);
         }
     }
     return LW_OK;
@@ -115,7 +114,8 @@ static lw_status check(const lw_optimiser *optimiser, const unsigned char *bytes
                        (unsigned long long)kind, (unsigned long long)get64(bytes + 16), (int)optimiser->options.kind,
                        (unsigned long long)moments(optimiser));
     if (get64(bytes + 24) != optimiser->count || get64(bytes + 32) != optimiser->floats)
-        return lw_fail(LW_ERR_SHAPE, "the saved optimiser has %llu tensors of %llu floats together, this one %zu of %zu",
+        return lw_fail(LW_ERR_SHAPE,
+                       "the saved optimiser has %llu tensors of %llu floats together, this one %zu of %zu",
                        (unsigned long long)get64(bytes + 24), (unsigned long long)get64(bytes + 32), optimiser->count,
                        optimiser->floats);
     const unsigned char *from = bytes + HEADER_BYTES;

@@ -33,7 +33,7 @@ struct lw_optimiser {
     size_t *offsets;   /* of each in a moment, on a cache line */
     uint64_t *updates; /* of each: a tensor without a gradient is left out */
     uint64_t steps;
-    size_t floats; /* of one moment, unpadded */
+    size_t floats;        /* of one moment, unpadded */
     float *mean, *square; /* NULL where the kind has none */
 };
 lw_status lw_optimiser_build(const lw_optimiser_options *options, const size_t *counts, size_t tensors,

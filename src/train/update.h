@@ -20,9 +20,9 @@ struct lw_update {
     float keep;  /* AdamW: what the parameter is multiplied by first, else 1 */
     float rate;  /* Adam, AdamW: corrected for the mean's start at zero */
     float momentum;
-    float mean_step;          /* 1 - beta1 */
+    float mean_step;           /* 1 - beta1 */
     float square, square_step; /* alpha or beta2, and 1 - that */
-    float root;               /* Adam, AdamW: sqrt(1 - beta2^n) */
+    float root;                /* Adam, AdamW: sqrt(1 - beta2^n) */
     float epsilon;
 };
 
