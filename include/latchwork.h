@@ -523,6 +523,12 @@ LW_API void lw_tape_destroy(lw_tape *tape);
  * GRU, none of an RNN) beside its input and output. 0 where the size overflows. */
 LW_API size_t lw_tape_bytes(const lw_tape *tape, size_t steps, size_t batch);
 
+/* Memory for time: with `steps` above 0 a forward run keeps its input and the states at every `steps`-th step alone, and
+ * lw_tape_backward runs each segment forward once more before it goes back through it. The gradients have the same bits;
+ * of the activations only a segment's are held, so that segments of about sqrt(T) steps need memory of that order. For
+ * models without reverse layers (LW_ERR_UNSUPPORTED otherwise). 0: off, as after lw_tape_create. Forgets the last run. */
+LW_API lw_status lw_tape_set_segment(lw_tape *tape, size_t steps);
+
 /* Runs forward as lw_run does, probes excepted, and keeps what lw_tape_backward needs. `parameters` has a pointer for
  * each parameter of the model; NULL: those of the last forward run, unchanged. The state holds the initial values and
  * receives the final ones; NULL: zero. The input may change afterwards: the tape has copied it. */

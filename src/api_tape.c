@@ -22,7 +22,21 @@ void lw_tape_destroy(lw_tape *tape)
 
 size_t lw_tape_bytes(const lw_tape *tape, size_t steps, size_t batch)
 {
-    return tape ? lw_tape_need(tape, steps, batch) : 0;
+    return tape ? lw_retrace_need(tape, steps, batch) : 0;
+}
+
+lw_status lw_tape_set_segment(lw_tape *tape, size_t steps)
+{
+    CHECK_POINTER(tape);
+    if (steps && tape->model->has_reverse)
+        return lw_fail(LW_ERR_UNSUPPORTED, "a reverse layer needs the whole sequence, which segments would cut");
+    lw_status status = lw_take(&tape->busy, "tape");
+    if (status)
+        return status;
+    tape->segment = steps;
+    tape->recorded = false;
+    lw_give(&tape->busy);
+    return LW_OK;
 }
 
 /* A state of the tape's model with the run's rows. */
@@ -52,7 +66,7 @@ lw_status lw_tape_forward(lw_tape *tape, const float *const *parameters, lw_stat
     if (status)
         return status;
     if (!state || !(status = lw_take(&state->busy, "state"))) {
-        status = lw_tape_record(tape, parameters, state, &checked);
+        status = lw_tape_run(tape, parameters, state, &checked);
         if (state)
             lw_give(&state->busy);
     }
@@ -62,25 +76,28 @@ lw_status lw_tape_forward(lw_tape *tape, const float *const *parameters, lw_stat
 
 static lw_status check_gradients(const lw_tape *tape, lw_gradients *g)
 {
-    const struct lw_recording *run = &tape->recording;
-    size_t floats, steps = run->output_kind == LW_OUTPUT_LAST ? 1 : run->steps;
+    const struct lw_retrace *r = &tape->retrace;
+    const size_t batch = r->used ? r->batch : tape->recording.batch;
+    const size_t run_steps = r->used ? r->steps : tape->recording.steps;
+    const lw_output kind = r->used ? r->output_kind : tape->recording.output_kind;
+    size_t floats, steps = kind == LW_OUTPUT_LAST ? 1 : run_steps;
     if (!tape->recorded)
         return lw_fail(LW_ERR_ARGUMENT, "lw_tape_backward: there is no forward run to go back through");
     if (g->store != LW_OVERWRITE && g->store != LW_ACCUMULATE)
         return lw_fail(LW_ERR_ARGUMENT, "store is %d, expected LW_OVERWRITE or LW_ACCUMULATE", (int)g->store);
-    lw_status status = check_state(tape, g->final_state, run->batch, "gradient of the final state");
+    lw_status status = check_state(tape, g->final_state, batch, "gradient of the final state");
     if (!status)
-        status = check_state(tape, g->initial_state, run->batch, "gradient of the initial state");
+        status = check_state(tape, g->initial_state, batch, "gradient of the initial state");
     if (!status && g->final_state && g->final_state == g->initial_state)
         return lw_fail(LW_ERR_ARGUMENT, "the gradients of the final and of the initial state are the same object");
-    if (run->output_kind == LW_OUTPUT_LAST)
+    if (kind == LW_OUTPUT_LAST)
         g->output_step_stride = g->output_row_stride = 0;
     if (!status)
-        status = lw_check_strides("gradient of the output", steps, run->batch, tape->model->output,
-                                  &g->output_step_stride, &g->output_row_stride, &floats);
+        status = lw_check_strides("gradient of the output", steps, batch, tape->model->output, &g->output_step_stride,
+                                  &g->output_row_stride, &floats);
     if (!status)
-        status = lw_check_strides("gradient of the input", run->steps, run->batch, tape->model->input,
-                                  &g->input_step_stride, &g->input_row_stride, &floats);
+        status = lw_check_strides("gradient of the input", run_steps, batch, tape->model->input, &g->input_step_stride,
+                                  &g->input_row_stride, &floats);
     return status;
 }
 
@@ -93,7 +110,7 @@ lw_status lw_tape_backward(lw_tape *tape, const lw_gradients *gradients)
     if (status)
         return status;
     if (!(status = check_gradients(tape, &checked)))
-        status = lw_backward_run(tape, &checked);
+        status = lw_tape_back(tape, &checked);
     lw_give(&tape->busy);
     return status;
 }

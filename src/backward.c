@@ -17,6 +17,7 @@ struct back_call {
     size_t threads;
     bool last;      /* of LW_OUTPUT_LAST behind a recurrent level: one row for each sequence */
     bool last_step; /* of LW_OUTPUT_LAST without one: of each row's last step */
+    enum lw_back_start start;
 };
 
 struct back_worker {
@@ -302,20 +303,23 @@ static void back_thread(void *argument, size_t index, size_t count)
                             .parts = count};
     size_t begin, end, level = w.model->level_count;
     lw_share(tape->gradients_floats, w.part, w.parts, &begin, &end);
-    memset(tape->gradients_packed + begin, 0, (end - begin) * sizeof(float));
+    if (call->start == LW_BACK_BEGIN)
+        memset(tape->gradients_packed + begin, 0, (end - begin) * sizeof(float));
     float *dy = w.space->dy[0], *dx = w.space->dy[1];
     stage_output(&w, dy);
     meet(&w);
     /* Behind the last recurrent level the last output was made from one row for each sequence. */
     const float *dlast = NULL;
     const size_t collapse = call->last ? w.model->collapse : level;
+    if (call->last && !call->gradients->output)
+        level = collapse + 1; /* nothing comes from behind it */
     while (level > 0) {
         level--;
         const bool wants_dx = level > 0 || call->gradients->input;
         if (!w.model->levels[level].cell->recurrent) {
             back_map(&w, level, call->last && level > collapse ? w.rows : w.steps * w.rows, dy, dx, wants_dx);
         } else {
-            if (level == collapse)
+            if (level == collapse && call->gradients->output)
                 dlast = dy;
             back_recurrent(&w, level, level == collapse ? NULL : dy, level == collapse ? dlast : NULL, dx, wants_dx);
         }
@@ -328,13 +332,16 @@ static void back_thread(void *argument, size_t index, size_t count)
     emit_parameters(&w);
 }
 
-lw_status lw_backward_run(lw_tape *tape, const lw_gradients *gradients)
+lw_status lw_backward_run(lw_tape *tape, const lw_gradients *gradients, enum lw_back_start start)
 {
     lw_context *context = tape->context;
     const bool last = tape->recording.output_kind == LW_OUTPUT_LAST;
     const bool recurrent = tape->weights->collapse < tape->weights->level_count;
-    struct back_call call = {
-        .tape = tape, .gradients = gradients, .last = last && recurrent, .last_step = last && !recurrent};
+    struct back_call call = {.tape = tape,
+                             .gradients = gradients,
+                             .last = last && recurrent,
+                             .last_step = last && !recurrent,
+                             .start = start};
     const struct lw_schedule *forward = &context->call_plan.schedule;
     call.threads = forward->teams * forward->members * forward->stages;
     lw_barrier_begin(&context->teams[0].side[2]);

@@ -51,10 +51,15 @@ lw_status lw_check_strides(const char *what, size_t steps, size_t batch, size_t 
     return LW_OK;
 }
 
-bool lw_overlap(const float *a, size_t a_floats, const float *b, size_t b_floats)
+bool lw_overlap_bytes(const void *a, size_t a_bytes, const void *b, size_t b_bytes)
 {
     uintptr_t a0 = (uintptr_t)a, b0 = (uintptr_t)b;
-    return a_floats && b_floats && a0 < b0 + b_floats * sizeof(float) && b0 < a0 + a_floats * sizeof(float);
+    return a && b && a_bytes && b_bytes && a0 < b0 + b_bytes && b0 < a0 + a_bytes;
+}
+
+bool lw_overlap(const float *a, size_t a_floats, const float *b, size_t b_floats)
+{
+    return lw_overlap_bytes(a, a_floats * sizeof(float), b, b_floats * sizeof(float));
 }
 
 static size_t probe_floats(const lw_model *model, const lw_io *io, const lw_probe *probe)

@@ -28,6 +28,7 @@ lw_status lw_check_batch(size_t batch);
  * first float to the one behind the last. */
 lw_status lw_check_strides(const char *what, size_t steps, size_t batch, size_t width, size_t *step_stride,
                            size_t *row_stride, size_t *floats);
+bool lw_overlap_bytes(const void *a, size_t a_bytes, const void *b, size_t b_bytes);
 bool lw_overlap(const float *a, size_t a_floats, const float *b, size_t b_floats);
 /* Checks a run and completes its strides. */
 lw_status lw_check_io(const lw_model *model, lw_io *io);

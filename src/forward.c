@@ -103,19 +103,23 @@ static void exchange_states(const struct worker *w, bool load)
     }
 }
 
+static size_t sort_key(const struct lw_call *call, size_t row)
+{
+    const size_t *lengths = call->whole_lengths ? call->whole_lengths : call->io.lengths;
+    return lengths ? lengths[row] : call->io.steps;
+}
+
 static void fill_block(struct worker *w, size_t first)
 {
     const lw_io *io = &w->call->io;
     for (size_t i = 0; i < w->rows; i++) {
         size_t row = (first + i) * w->plan->schedule.teams + w->team, at = i;
-        size_t length = io->lengths ? io->lengths[row] : io->steps;
-        for (; at > 0 && w->lengths[at - 1] < length; at--) {
-            w->lengths[at] = w->lengths[at - 1];
+        for (; at > 0 && sort_key(w->call, w->user_rows[at - 1]) < sort_key(w->call, row); at--)
             w->user_rows[at] = w->user_rows[at - 1];
-        }
-        w->lengths[at] = length;
         w->user_rows[at] = row;
     }
+    for (size_t i = 0; i < w->rows; i++)
+        w->lengths[i] = io->lengths ? io->lengths[w->user_rows[i]] : io->steps;
 }
 
 /* Where a level's buffers lie: in the recording, each level its own, or in the workspace, where every second level uses
@@ -410,7 +414,7 @@ static void emit_collapsed(const struct worker *w)
         note(w, i, out, next);
         out = next;
     }
-    for (size_t r = 0; r < w->rows && w->member == 0; r++)
+    for (size_t r = 0; w->call->io.output && r < w->rows && w->member == 0; r++)
         memcpy(w->call->io.output + w->user_rows[r] * model->output, out.data + r * out.stride,
                model->output * sizeof(float));
 }
@@ -483,11 +487,11 @@ static void run_block(struct worker *w)
         run_wavefront(w, end);
     else
         run_together(w, end);
-    if (io->output && last && recurrent && w->stage == 0)
+    if ((io->output || w->call->recording) && last && recurrent && w->stage == 0)
         emit_collapsed(w);
     else if (io->output && last && io->steps == 0 && w->stage == 0)
         emit_last_step(w, (struct view){0});
-    if (first)
+    if (first && !w->call->keep_state)
         exchange_states(w, false);
     lw_barrier_wait(&w->sync->all, threads);
 }

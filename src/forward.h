@@ -8,10 +8,14 @@
 /* A checked call. The streams are the rows of one state, or the only rows of many states, or none. */
 struct lw_call {
     lw_context *context;
-    lw_state *state;                /* `batch` rows, or NULL */
-    lw_state *const *states;        /* or `batch` states of one row */
-    lw_io io;                       /* strides filled in */
+    lw_state *state;         /* `batch` rows, or NULL */
+    lw_state *const *states; /* or `batch` states of one row */
+    lw_io io;                /* strides filled in */
+    /* Of a segment of a longer run: the lengths of the whole run, by which rows are sorted in every segment alike. NULL: not
+     * one. */
+    const size_t *whole_lengths;
     struct lw_recording *recording; /* NULL: nothing is kept */
+    bool keep_state;                /* the streams' states are read, not written */
     bool serial;                    /* on the calling thread alone */
 };
 

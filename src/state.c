@@ -8,6 +8,8 @@
 
 #include <string.h>
 
+#include "bytes.h"
+
 static const char magic[8] = {'L', 'W', 'S', 'T', 'A', 'T', 'E', '1'};
 enum { HEADER_BYTES = 32 };
 
@@ -94,29 +96,10 @@ size_t lw_state_saved_bytes(const lw_state *state)
     return HEADER_BYTES + state->batch * row_floats(state->model) * sizeof(float);
 }
 
-static void put64(unsigned char *to, uint64_t value)
-{
-    for (int i = 0; i < 8; i++)
-        to[i] = (unsigned char)(value >> 8 * i);
-}
-
-static uint64_t get64(const unsigned char *from)
-{
-    uint64_t value = 0;
-    for (int i = 0; i < 8; i++)
-        value |= (uint64_t)from[i] << 8 * i;
-    return value;
-}
-
 static unsigned char *put_rows(unsigned char *to, const float *vectors, size_t rows, size_t width, size_t stride)
 {
     for (size_t row = 0; row < rows; row++)
-        for (size_t i = 0; i < width; i++, to += 4) {
-            uint32_t bits;
-            memcpy(&bits, &vectors[row * stride + i], sizeof bits);
-            for (int k = 0; k < 4; k++)
-                to[k] = (unsigned char)(bits >> 8 * k);
-        }
+        to = lw_put_floats(to, vectors + row * stride, width);
     return to;
 }
 
@@ -124,11 +107,7 @@ static const unsigned char *get_rows(const unsigned char *from, float *vectors, 
                                      size_t stride)
 {
     for (size_t row = 0; row < rows; row++)
-        for (size_t i = 0; i < width; i++, from += 4) {
-            uint32_t bits = (uint32_t)from[0] | (uint32_t)from[1] << 8 | (uint32_t)from[2] << 16 |
-                            (uint32_t)from[3] << 24;
-            memcpy(&vectors[row * stride + i], &bits, sizeof bits);
-        }
+        from = lw_get_floats(from, vectors + row * stride, width);
     return from;
 }
 
@@ -136,9 +115,9 @@ void lw_state_write(const lw_state *state, unsigned char *bytes)
 {
     const lw_model *model = state->model;
     memcpy(bytes, magic, sizeof magic);
-    put64(bytes + 8, state->batch);
-    put64(bytes + 16, row_floats(model));
-    put64(bytes + 24, shape_hash(model));
+    lw_put64(bytes + 8, state->batch);
+    lw_put64(bytes + 16, row_floats(model));
+    lw_put64(bytes + 24, shape_hash(model));
     unsigned char *to = bytes + HEADER_BYTES;
     for (size_t i = 0; i < model->level_count; i++) {
         const struct lw_level *level = &model->levels[i];
@@ -155,10 +134,10 @@ lw_status lw_state_read(lw_state *state, const unsigned char *bytes)
     const lw_model *model = state->model;
     if (memcmp(bytes, magic, sizeof magic) != 0)
         return lw_fail(LW_ERR_FORMAT, "these bytes are no saved state: they do not begin with LWSTATE1");
-    if (get64(bytes + 8) != state->batch)
+    if (lw_get64(bytes + 8) != state->batch)
         return lw_fail(LW_ERR_SHAPE, "the saved state has %llu rows, this one %zu",
-                       (unsigned long long)get64(bytes + 8), state->batch);
-    if (get64(bytes + 16) != row_floats(model) || get64(bytes + 24) != shape_hash(model))
+                       (unsigned long long)lw_get64(bytes + 8), state->batch);
+    if (lw_get64(bytes + 16) != row_floats(model) || lw_get64(bytes + 24) != shape_hash(model))
         return lw_fail(LW_ERR_SHAPE, "the saved state is of a model with other layers");
     const unsigned char *from = bytes + HEADER_BYTES;
     for (size_t i = 0; i < model->level_count; i++) {

@@ -72,6 +72,7 @@ void lw_tape_free(lw_tape *tape)
 {
     if (!tape)
         return;
+    lw_retrace_free(&tape->retrace);
     lw_context_free(tape->context);
     lw_model_release(tape->weights);
     lw_model_release(tape->model);
@@ -228,23 +229,40 @@ static void take_parameters(lw_tape *tape, const float *const *parameters)
     tape->packed = true;
 }
 
-lw_status lw_tape_record(lw_tape *tape, const float *const *parameters, lw_state *state, const lw_io *io)
+lw_status lw_tape_take(lw_tape *tape, const float *const *parameters)
 {
     if (!parameters && !tape->packed)
         return lw_fail(LW_ERR_ARGUMENT,
-                       "parameters is NULL, but there was no forward run before whose parameters could "
-                       "be used again");
+                       "parameters is NULL, but there was no forward run before whose parameters could be used again");
     for (size_t i = 0; parameters && i < tape->weights->tensor_count; i++)
         if (!parameters[i])
             return lw_fail(LW_ERR_ARGUMENT, "parameters[%zu] (%s) is NULL", i, tape->weights->tensors[i].name);
+    if (parameters)
+        take_parameters(tape, parameters);
+    return LW_OK;
+}
+
+static lw_status record(lw_tape *tape, lw_state *state, const lw_io *io, const size_t *whole_lengths)
+{
     lw_status status = prepare(tape, io->steps, io->batch);
     if (status)
         return status;
-    if (parameters)
-        take_parameters(tape, parameters);
     tape->recording.output_kind = io->output_kind;
     struct lw_call call = {.context = tape->context, .state = state, .io = *io, .recording = &tape->recording};
+    call.whole_lengths = whole_lengths;
+    call.keep_state = whole_lengths != NULL;
     status = lw_forward_run(&call);
     tape->recorded = status == LW_OK;
     return status;
+}
+
+lw_status lw_tape_record(lw_tape *tape, const float *const *parameters, lw_state *state, const lw_io *io)
+{
+    lw_status status = lw_tape_take(tape, parameters);
+    return status ? status : record(tape, state, io, NULL);
+}
+
+lw_status lw_tape_record_from(lw_tape *tape, const lw_state *state, const lw_io *io, const size_t *whole_lengths)
+{
+    return record(tape, (lw_state *)state, io, whole_lengths); /* the state is only read */
 }

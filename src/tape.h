@@ -5,6 +5,18 @@
 
 #include "forward.h"
 
+/* A run that is kept as its input and the states between its segments. */
+struct lw_retrace {
+    bool used; /* by the last forward run */
+    size_t steps, batch, segments;
+    lw_output output_kind;
+    float *input;                                                /* (steps, batch, I) dense */
+    size_t *lengths;                                             /* (batch) of the whole run, then those of a segment */
+    lw_state **states;                                           /* (segments) at the beginning of each */
+    lw_state *gradient[2];                                       /* of the state between two segments, in turn */
+    size_t input_floats, lengths_count, state_count, state_rows; /* what there is room for */
+};
+
 struct lw_tape {
     atomic_int busy;
     lw_model *model;     /* the caller's: names and shapes */
@@ -22,14 +34,28 @@ struct lw_tape {
     float *memory; /* the recording's and the way back's arrays, one after the other */
     size_t memory_floats;
     struct lw_back_space space;
+    /* Segments: what is kept to run them again. */
+    size_t segment; /* steps; 0: off */
+    struct lw_retrace retrace;
 };
 
 lw_status lw_tape_build(const lw_model *model, const lw_context_options *options, lw_tape **tape);
 void lw_tape_free(lw_tape *tape);
 size_t lw_tape_need(const lw_tape *tape, size_t steps, size_t batch); /* bytes; 0 on overflow */
-/* io checked, strides filled in. */
+/* The caller's parameters; NULL: those of the run before. */
+lw_status lw_tape_take(lw_tape *tape, const float *const *parameters);
+/* Runs and records a run, io checked and its strides filled in; from a state that receives the final values, or, for a
+ * segment of a longer run, one that stays as it is. */
 lw_status lw_tape_record(lw_tape *tape, const float *const *parameters, lw_state *state, const lw_io *io);
-/* gradients checked, strides filled in. (backward.c) */
-lw_status lw_backward_run(lw_tape *tape, const lw_gradients *gradients);
+lw_status lw_tape_record_from(lw_tape *tape, const lw_state *state, const lw_io *io, const size_t *whole_lengths);
+/* Keeps a run of any length, whole or in segments; gradients checked, strides filled in. (retrace.c) */
+lw_status lw_tape_run(lw_tape *tape, const float *const *parameters, lw_state *state, const lw_io *io);
+lw_status lw_tape_back(lw_tape *tape, const lw_gradients *gradients);
+size_t lw_retrace_need(const lw_tape *tape, size_t steps, size_t batch); /* bytes; 0 on overflow */
+void lw_retrace_free(struct lw_retrace *retrace);
+
+/* Back through what is recorded. The sums of the weights start from zero, or go on. (backward.c) */
+enum lw_back_start { LW_BACK_BEGIN, LW_BACK_CONTINUE };
+lw_status lw_backward_run(lw_tape *tape, const lw_gradients *gradients, enum lw_back_start start);
 
 #endif

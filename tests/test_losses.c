@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Losses: against PyTorch's numbers, with strides, lengths and masks, at the ends of the range of f32, and refusals. A
- * gradient is compared at rtol 1e-6; an element of it that is nearly nothing to 1e-12 of the largest that it could be.
+ * Losses: against PyTorch's numbers, with strides, lengths and masks, at the ends of the range of f32, and
+ * refusals. A gradient is compared at rtol 1e-6; an element of it that is nearly nothing to 1e-12 of the largest
+ * that it could be.
  */
 #include "training.h"
 
@@ -105,8 +106,10 @@ Test(losses, golden)
         lw_score score = LW_SCORE_INIT;
         OK(lw_loss_evaluate(&l.loss, &score));
         expect_near(c->name, 0, score.loss, number(file, c->name, "loss"), 1e-12, 0.0);
-        cr_expect_eq((double)score.counted, number(file, c->name, "counted"), "%s: %zu counted", c->name, score.counted);
-        cr_expect_eq((double)score.correct, number(file, c->name, "correct"), "%s: %zu correct", c->name, score.correct);
+        cr_expect_eq((double)score.counted, number(file, c->name, "counted"), "%s: %zu counted", c->name,
+                     score.counted);
+        cr_expect_eq((double)score.correct, number(file, c->name, "correct"), "%s: %zu correct", c->name,
+                     score.correct);
         for (size_t k = 0; k < l.elements; k++)
             expect_near(c->name, k, (double)l.gradient[k], gradient[k], 1e-6, 1e-12 / (double)score.counted);
         /* Without a gradient the loss has the same bits. */
@@ -289,7 +292,8 @@ Test(losses, extreme_logits_of_bits)
     cr_expect_eq(binary(-0.5f, 0.0f, &dy).correct, 1);
 }
 
-/* A NaN in a row that does not count does not matter; in one that does it reaches the loss and its own gradient only. */
+/* A NaN in a row that does not count does not matter; in one that does it reaches the loss and its own gradient
+ * only. */
 Test(losses, nan_stays_in_its_row)
 {
     float y[4] = {1.0f, NAN, 2.0f, 3.0f}, t[4] = {0}, dy[4];

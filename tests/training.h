@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the tests of training share: the golden numbers of golden/training, and comparisons. Everything asserts, so that a
- * file or a tensor that is missing is never a passed test.
+ * What the tests of training share: the golden numbers of golden/training, and comparisons. Everything asserts, so
+ * that a file or a tensor that is missing is never a passed test.
  */
 #ifndef LW_TESTS_TRAINING_H
 #define LW_TESTS_TRAINING_H

@@ -12,6 +12,7 @@ import sources
 CODE = {'.c', '.h', '.cc', '.cpp', '.py', '.sh', '.build', '.options', '.ini', '.toml', '.yml', '.yaml'}
 CODE_NAMES = {'Makefile', 'setup', 'run', 'run-tests', '.clang-format', '.editorconfig', '.gitignore'}
 LONGEST = 600
+MANUAL = 'include/latchwork.h'  # the one public header is read from top to end, however long
 WIDEST = 120
 
 # Each rule: what is said, the pattern. The patterns are written so that this file does not match them itself.
@@ -46,7 +47,8 @@ def main():
              [str(path) for path, text in code.items()
               if 'SPDX-License-Identifier: Apache-2.0' not in '\n'.join(text.split('\n')[:2])])
     tap.case(f'no source is longer than {LONGEST} lines',
-             [f'{path}: {text.count(chr(10))} lines' for path, text in code.items() if text.count('\n') > LONGEST])
+             [f'{path}: {text.count(chr(10))} lines' for path, text in code.items()
+              if text.count('\n') > LONGEST and str(path) != MANUAL])
     tap.case(f'no line of C is wider than {WIDEST} columns',
              [f'{path}:{number}: {len(line)} columns' for path, text in code.items() if path.suffix in ('.c', '.h', '.cc')
               for number, line in enumerate(text.split('\n'), 1) if len(line) > WIDEST])

@@ -13,34 +13,7 @@ struct extent {
 
 static bool overlap(struct extent a, struct extent b)
 {
-    uintptr_t a0 = (uintptr_t)a.data, b0 = (uintptr_t)b.data;
-    return a.data && b.data && a.bytes && b.bytes && a0 < b0 + b.bytes && b0 < a0 + a.bytes;
-}
-
-/* Completes the strides of (T, B, width) and gives the extent in elements; rows must not overlap each other. */
-static lw_status check_strides(const char *what, const lw_loss *loss, size_t width, size_t *step_stride,
-                               size_t *row_stride, size_t *elements)
-{
-    const size_t steps = loss->steps, batch = loss->batch;
-    *elements = 0;
-    if (*step_stride == 0 && *row_stride == 0) {
-        *row_stride = width;
-        if (!lw_mul(batch, width, step_stride))
-            return lw_fail(LW_ERR_SHAPE, "%s: %zu rows of %zu overflow", what, batch, width);
-    }
-    if (steps == 0 || batch == 0)
-        return LW_OK;
-    size_t row_extent, step_extent, total, bytes;
-    if (!lw_mul(batch - 1, *row_stride, &row_extent) || !lw_mul(steps - 1, *step_stride, &step_extent) ||
-        !lw_add(row_extent, step_extent, &total) || !lw_add(total, width, &total) || !lw_mul(total, 4, &bytes))
-        return lw_fail(LW_ERR_SHAPE, "%s: %zu steps of %zu rows of %zu overflow", what, steps, batch, width);
-    bool time_first = (batch == 1 || *row_stride >= width) && (steps == 1 || *step_stride >= row_extent + width);
-    bool batch_first = (steps == 1 || *step_stride >= width) && (batch == 1 || *row_stride >= step_extent + width);
-    if (!time_first && !batch_first)
-        return lw_fail(LW_ERR_SHAPE, "%s: strides of %zu (step) and %zu (row) make rows of %zu overlap", what,
-                       *step_stride, *row_stride, width);
-    *elements = total;
-    return LW_OK;
+    return lw_overlap_bytes(a.data, a.bytes, b.data, b.bytes);
 }
 
 static lw_status check_fields(const lw_loss *loss)
@@ -87,14 +60,14 @@ static lw_status check_loss(lw_loss *loss)
     const bool classes = loss->kind == LW_CROSS_ENTROPY;
     const void *target = classes ? (const void *)loss->classes : (const void *)loss->target;
     if (!status)
-        status = check_strides("output", loss, loss->width, &loss->output_step_stride, &loss->output_row_stride,
-                               &outputs);
+        status = lw_check_strides("output", loss->steps, loss->batch, loss->width, &loss->output_step_stride,
+                                  &loss->output_row_stride, &outputs);
     if (!status)
-        status = check_strides(classes ? "classes" : "target", loss, classes ? 1 : loss->width,
-                               &loss->target_step_stride, &loss->target_row_stride, &targets);
+        status = lw_check_strides(classes ? "classes" : "target", loss->steps, loss->batch, classes ? 1 : loss->width,
+                                  &loss->target_step_stride, &loss->target_row_stride, &targets);
     if (!status && loss->gradient)
-        status = check_strides("gradient", loss, loss->width, &loss->gradient_step_stride, &loss->gradient_row_stride,
-                               &gradients);
+        status = lw_check_strides("gradient", loss->steps, loss->batch, loss->width, &loss->gradient_step_stride,
+                                  &loss->gradient_row_stride, &gradients);
     if (status)
         return status;
     if (outputs && (!loss->output || !target))

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Dropout masks from counters: whether an element stays depends on (seed, stream, index) and the probability alone, so a
- * mask is the same for any number of threads, however it is cut, and need not be kept: the way back makes it again.
- * Kept elements are scaled by 1 / (1 - p), so that the expectation stays (Srivastava et al. 2014).
+ * Dropout masks from counters: whether an element stays depends on (seed, stream, index) and the probability alone,
+ * so a mask is the same for any number of threads, however it is cut, and need not be kept: the way back makes it
+ * again. Kept elements are scaled by 1 / (1 - p), so that the expectation stays (Srivastava et al. 2014).
  */
 #ifndef LW_TRAIN_DROPOUT_H
 #define LW_TRAIN_DROPOUT_H

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Initialisers beside the default one: it fills the model, and tensors with another rule are then written over. Called by
- * api_train.c; the rules stand in latchwork.h at lw_initialise_options. All memory is had before the first change, so a
- * failure leaves the model as it was.
+ * Initialisers beside the default one: it fills the model, and tensors with another rule are then written over.
+ * Called by api_train.c; the rules stand in latchwork.h at lw_initialise_options. All memory is had before the
+ * first change, so a failure leaves the model as it was.
  */
 #include "initialise.h"
 #include "normal.h"
@@ -54,8 +54,8 @@ static void fill_weights(const lw_model *model, const struct lw_named_tensor *te
                             : (float)(deviation * lw_random_normal(seed, stream, k));
 }
 
-/* What chrono initialisation puts into the gate of one unit: `sign` log u in bias_ih, 0 in bias_hh. The stream is of the
- * direction's bias_ih in both of an LSTM's gates, so that one u stands in both. */
+/* What chrono initialisation puts into the gate of one unit: `sign` log u in bias_ih, 0 in bias_hh. The stream is
+ * of the direction's bias_ih in both of an LSTM's gates, so that one u stands in both. */
 static void set_gate(const struct lw_named_tensor *tensor, size_t hidden, size_t gate, double sign, size_t chrono,
                      uint64_t seed, float *values)
 {

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Random matrices with orthonormal columns: a product of Householder reflections of normal vectors (Stewart 1980), which
- * has the distribution of Q in the QR factorisation of a normal matrix with a positive diagonal in R, and needs no
- * factorisation. Called by initialise_with.c. All sums run over rows in order, column by column side by side.
+ * Random matrices with orthonormal columns: a product of Householder reflections of normal vectors (Stewart 1980),
+ * which has the distribution of Q in the QR factorisation of a normal matrix with a positive diagonal in R, and
+ * needs no factorisation. Called by initialise_with.c. All sums run over rows in order, column by column side by
+ * side.
  */
 #include "normal.h"
 #include "train.h"

@@ -14,8 +14,8 @@
 #define LW_LN2_HIGH 0x1.62e42fee00000p-1 /* 33 bits of ln 2, so that its product with an exponent is exact */
 #define LW_LN2_LOW 0x1.a39ef35793c76p-33 /* the rest */
 
-/* Nothing below -708, where doubles end; a NaN stays one. Apart from lw_real_exp, in a loop before it: the constant would
- * make a branch of its own out of the whole series. */
+/* Nothing below -708, where doubles end; a NaN stays one. Apart from lw_real_exp, in a loop before it: the constant
+ * would make a branch of its own out of the whole series. */
 static inline double lw_real_not_below(double x)
 {
     return x < -708.0 ? -708.0 : x;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the public functions of training do, arguments checked by api_train.c. Each file of this folder is one of them:
- * losses, optimisers (their update, their saved form), schedules, initialisers.
+ * What the public functions of training do, arguments checked by api_train.c. Each file of this folder is one of
+ * them: losses, optimisers (their update, their saved form), schedules, initialisers.
  */
 #ifndef LW_TRAIN_H
 #define LW_TRAIN_H
@@ -53,8 +53,8 @@ double lw_rate_at(const lw_learning_rate *schedule, uint64_t update);
 
 /* (initialise_with.c) */
 lw_status lw_initialise_with(lw_model *model, const lw_initialise_options *options);
-/* Fills (rows, columns) with a random matrix whose shorter side is orthonormal, from the numbers `first` on of a stream.
- * `work` has as many doubles as lw_orthogonal_need says, which is false where they overflow. (orthogonal.c) */
+/* Fills (rows, columns) with a random matrix whose shorter side is orthonormal, from the numbers `first` on of a
+ * stream. `work` has as many doubles as lw_orthogonal_need says, which is false where they overflow. (orthogonal.c) */
 bool lw_orthogonal_need(size_t rows, size_t columns, size_t *doubles);
 void lw_orthogonal(float *values, size_t rows, size_t columns, uint64_t seed, uint64_t stream, uint64_t first,
                    double *work);

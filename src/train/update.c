@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Updates of parameters, one loop for each optimiser: clipping, decay, moments and the step in one pass over memory.
- * Called by optimiser.c. The loops have no sum across elements, so the compiler may make any vectors of them; operations
- * are written out and never fused, so the bits stay the same.
+ * Updates of parameters, one loop for each optimiser: clipping, decay, moments and the step in one pass over
+ * memory. Called by optimiser.c. The loops have no sum across elements, so the compiler may make any vectors of
+ * them; operations are written out and never fused, so the bits stay the same.
  */
 #include "update.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The arithmetic of one update on a range of parameters: elements are independent of each other, so a range may be cut
- * anywhere, for threads too, with the same bits. Called by optimiser.c.
+ * The arithmetic of one update on a range of parameters: elements are independent of each other, so a range may be
+ * cut anywhere, for threads too, with the same bits. Called by optimiser.c.
  */
 #ifndef LW_TRAIN_UPDATE_H
 #define LW_TRAIN_UPDATE_H

@@ -5,10 +5,10 @@
     pip install torch==2.13.0 safetensors numpy
     tests/golden/make_training_golden.py
 
-losses.safetensors       <case>.output (T, B, O), .target or .classes, .lengths, .mask, and what PyTorch computed from them
+losses.safetensors       <case>.output (T, B, O), .target or .classes, .lengths, .mask, and what PyTorch makes of them
                          in double: .loss, .gradient, .counted, .correct. The same in single precision must agree.
 optimisers.safetensors   start (sum of the counts), counts, gradients (50, sum), rates (50); <case>.after (3, sum): the
-                         parameters after 1, 2 and 50 updates in single precision; <case>.norms (50) where it clips by norm.
+                         parameters after 1, 2 and 50 updates in single precision; <case>.norms (50) if clipped by norm.
 rates.safetensors        <case>: the rates of the first updates, in double.
 
 The settings of a case stand here and in the tests (test_losses.c, test_optimisers.c) under the same name.
