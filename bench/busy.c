@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What threads cost on a busy machine: medians of runs on one thread and on all, first undisturbed, then with a process
- * that spins on every CPU. A run on threads may slow down in proportion; it must not collapse. Run by `make bench`; reads
- * nothing, prints a table.
+ * that spins on every CPU. A run on threads may slow down in proportion; it must not collapse. Run by `make bench`;
+ * reads nothing, prints a table.
  */
 #include <latchwork.h>
 #include <signal.h>

@@ -83,7 +83,8 @@ static json_t *choices_json(const lw_explanation *e)
 static int print_json(const struct arguments *a, const lw_explanation *e, const lw_limits *limits)
 {
     json_t *root = json_pack(
-        "{s:I, s:I, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:f, s:f, s:f, s:f, s:s, s:f, s:I, s:I, s:o}",
+        "{s:I, s:I, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:f, s:f, s:f, s:f, s:s, s:f, s:I, "
+        "s:I, s:o}",
         "steps", (json_int_t)a->steps, "batch", (json_int_t)a->batch, "isa", lw_isa_name(e->isa), "lanes",
         (json_int_t)e->lanes, "tile_rows", (json_int_t)e->tile_rows, "tile_vectors", (json_int_t)e->tile_vectors,
         "threads", (json_int_t)e->threads, "teams", (json_int_t)e->teams, "members", (json_int_t)e->members, "stages",
@@ -94,9 +95,9 @@ static int print_json(const struct arguments *a, const lw_explanation *e, const 
         choices_json(e));
     if (limits)
         json_object_set_new(root, "limits",
-                            json_pack("{s:I, s:f, s:f, s:f, s:f, s:f}", "threads", (json_int_t)limits->threads,
-                                      "flops", limits->flops, "l1", limits->l1, "l2", limits->l2, "l3", limits->l3,
-                                      "dram", limits->dram));
+                            json_pack("{s:I, s:f, s:f, s:f, s:f, s:f}", "threads", (json_int_t)limits->threads, "flops",
+                                      limits->flops, "l1", limits->l1, "l2", limits->l2, "l3", limits->l3, "dram",
+                                      limits->dram));
     return json_print(root);
 }
 

@@ -56,11 +56,11 @@ static void stage_output(const struct back_worker *w, float *dy)
         for (size_t r = 0; r < w->rows; r++) {
             float *to = dy + (t * w->rows + r) * stride;
             const size_t length = w->recording->lengths[r];
-            const float *from = g->output + w->recording->user_rows[r] * g->output_row_stride;
             memset(to, 0, stride * sizeof(float));
             if (!g->output || (w->call->last_step ? t + 1 != length : !w->call->last && t >= length))
                 continue;
-            memcpy(to, from + (w->call->last_step ? 0 : t * g->output_step_stride), width * sizeof(float));
+            const size_t at = w->call->last_step ? 0 : t * g->output_step_stride;
+            memcpy(to, g->output + at + w->recording->user_rows[r] * g->output_row_stride, width * sizeof(float));
         }
 }
 
