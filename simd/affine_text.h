@@ -5,11 +5,13 @@
  */
 
 /* acc[r * V + v] += sum over k of w[k][v] * x[r][k]; V and R are constant after inlining. The shorter side of the tile is
- * held in registers and the longer one taken a vector at a time, which is what fits beside the accumulators. */
+ * held in registers and the longer one taken a vector at a time, which is what fits beside the accumulators. Each k also
+ * asks for one line of what is needed next, at `ahead`. */
 LW_INLINE void chain(lw_vec *acc, const int V, const int R, const float *restrict w, const float *restrict x,
-                     size_t x_stride, size_t k)
+                     size_t x_stride, size_t k, const char *ahead)
 {
     for (size_t i = 0; i < k; i++, w += V * LW_LANES) {
+        v_prefetch(ahead + i * LW_LINE);
         lw_vec held[8];
         if (V <= R) {
             LW_UNROLL
@@ -56,7 +58,7 @@ LW_INLINE void chain_row(lw_vec *acc, const int V, const int P, const float *res
 
 /* One tile: out[r][v] = (first ? bias : out) + this block of k. */
 LW_INLINE void tile(const int V, const int R, const float *w, const float *x, size_t x_stride, size_t k,
-                    const float *bias, float *out, int first)
+                    const float *bias, float *out, int first, const char *ahead)
 {
     lw_vec acc[LW_MAX_TILE];
     LW_UNROLL
@@ -65,20 +67,20 @@ LW_INLINE void tile(const int V, const int R, const float *w, const float *x, si
         for (int v = 0; v < V; v++)
             acc[r * V + v] = v_load(first ? bias + v * LW_LANES : out + (r * V + v) * LW_LANES);
     }
-    chain(acc, V, R, w, x, x_stride, k);
+    chain(acc, V, R, w, x, x_stride, k, ahead);
     LW_UNROLL
     for (int i = 0; i < R * V; i++)
         v_store(out + i * LW_LANES, acc[i]);
 }
 
-#define LW_TILE_CASE(R_)                                  \
-    case R_:                                              \
-        tile(V, R_, w, x, x_stride, k, bias, out, first); \
+#define LW_TILE_CASE(R_)                                         \
+    case R_:                                                     \
+        tile(V, R_, w, x, x_stride, k, bias, out, first, ahead); \
         break
 
 /* A tile of `rows` rows, 1 to 8, no more than the instruction set holds for V. */
 LW_INLINE void tile_rows(const int V, size_t rows, const float *w, const float *x, size_t x_stride, size_t k,
-                         const float *bias, float *out, int first)
+                         const float *bias, float *out, int first, const char *ahead)
 {
     const int most = V == 4 ? LW_ROWS_4 : V == 3 ? LW_ROWS_3 : V == 2 ? LW_ROWS_2 : LW_ROWS_1;
     switch (rows) {
@@ -87,28 +89,32 @@ LW_INLINE void tile_rows(const int V, size_t rows, const float *w, const float *
         LW_TILE_CASE(3);
     case 4:
         if (most >= 4)
-            tile(V, 4, w, x, x_stride, k, bias, out, first);
+            tile(V, 4, w, x, x_stride, k, bias, out, first, ahead);
         break;
     case 5:
         if (most >= 5)
-            tile(V, 5, w, x, x_stride, k, bias, out, first);
+            tile(V, 5, w, x, x_stride, k, bias, out, first, ahead);
         break;
     case 6:
         if (most >= 6)
-            tile(V, 6, w, x, x_stride, k, bias, out, first);
+            tile(V, 6, w, x, x_stride, k, bias, out, first, ahead);
         break;
     case 7:
         if (most >= 7)
-            tile(V, 7, w, x, x_stride, k, bias, out, first);
+            tile(V, 7, w, x, x_stride, k, bias, out, first, ahead);
         break;
     default:
         if (most >= 8)
-            tile(V, 8, w, x, x_stride, k, bias, out, first);
+            tile(V, 8, w, x, x_stride, k, bias, out, first, ahead);
     }
 }
 
 /* A block of k whose weights stay in the first-level cache while the rows pass by. */
 #define LW_K_BLOCK 128
+
+/* Where many tiles pass over a block there is time to fetch the next one from the outer levels of the memory: its lines
+ * are shared among the first tiles. A few tiles would only evict what they still need; they ask for their own outputs. */
+#define LW_FETCH_TILES 6
 
 /* One panel: out (rows, V, L) = bias + x times w. Rows are dealt to tiles as evenly as they go. */
 LW_INLINE void affine_panel(const int V, size_t rows, const float *w, const float *x, size_t x_stride, size_t depth,
@@ -125,10 +131,12 @@ LW_INLINE void affine_panel(const int V, size_t rows, const float *w, const floa
     do {
         size_t part = depth - k < block ? depth - k : block;
         size_t row = 0;
+        const char *next = (const char *)(w + (k + part) * V * LW_LANES);
         for (size_t i = 0; i < tiles; i++) {
             size_t count = least + (i < more);
             tile_rows(V, count, w + k * V * LW_LANES, x + row * x_stride + k, x_stride, part, bias,
-                      out + row * V * LW_LANES, k == 0 && bias);
+                      out + row * V * LW_LANES, k == 0 && bias,
+                      tiles < LW_FETCH_TILES ? (const char *)out : next + i * LW_K_BLOCK * LW_LINE);
             row += count;
         }
         k += part;

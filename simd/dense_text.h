@@ -21,11 +21,12 @@ static void kernel_dense(const struct lw_matrix *m, enum lw_kernel_function func
                          size_t x_stride, float *y, size_t y_stride, size_t begin, size_t end)
 {
     float part[LW_ROW_BLOCK * LW_WIDE * LW_LANES];
+    const size_t block = even_block(rows);
     for (size_t p = begin, panels; p < end; p += panels) {
         panels = rows == 1 ? row_panels(m, p, end) : 1;
         const size_t width = panel_width(m, p);
         for (size_t first = 0, count; first < rows; first += count) {
-            count = rows - first < LW_ROW_BLOCK ? rows - first : LW_ROW_BLOCK;
+            count = rows - first < block ? rows - first : block;
             if (rows == 1)
                 affine_row_panels(m, p, panels, x, part);
             else

@@ -11,6 +11,14 @@ typedef void (*unit_function)(const struct lw_step *s, size_t unit, size_t row, 
 
 #define LW_ROW_BLOCK 48 /* rows of a block: a multiple of every tile; its two parts take 24 KiB at most */
 
+/* Rows of the blocks that `rows` rows are dealt to, about the same for each: a short last one would pay for its weights
+ * with little work. */
+LW_INLINE size_t even_block(size_t rows)
+{
+    size_t blocks = (rows + LW_ROW_BLOCK - 1) / LW_ROW_BLOCK;
+    return blocks ? (rows + blocks - 1) / blocks : 1;
+}
+
 /* Clips to [-limit, limit]; a NaN stays one. */
 LW_INLINE lw_vec clipped(lw_vec a, float limit)
 {
@@ -30,13 +38,13 @@ LW_INLINE void walk_step(const struct lw_step *s, const int gates, unit_function
 {
     float own[LW_ROW_BLOCK * 4 * LW_LANES], part[LW_ROW_BLOCK * 4 * LW_LANES];
     const struct lw_matrix *m = &s->recurrent;
-    const size_t full = m->width * LW_LANES;
+    const size_t full = m->width * LW_LANES, block = even_block(s->rows);
     for (size_t p = begin, panels; p < end; p += panels) {
         panels = s->rows == 1 ? row_panels(m, p, end) : 1;
         const size_t width = panel_width(m, p) * LW_LANES;
         const size_t units = panel_width(m, p) / gates;
         for (size_t first = 0, rows; first < s->rows; first += rows) {
-            rows = s->rows - first < LW_ROW_BLOCK ? s->rows - first : LW_ROW_BLOCK;
+            rows = s->rows - first < block ? s->rows - first : block;
             const float *input = own;
             size_t next = rows * width; /* from a panel's input part to the next one's */
             if (s->merged) {

@@ -29,6 +29,13 @@
 
 #define LW_INLINE static inline __attribute__((always_inline))
 
+/* Asks for a line of the cache, in the second level; any address is allowed. */
+#define LW_LINE 64
+LW_INLINE void v_prefetch(const void *p)
+{
+    __builtin_prefetch(p, 0, 2);
+}
+
 /* Loops over registers must vanish, or the accumulators live on the stack. */
 #if defined(__clang__)
 #define LW_UNROLL _Pragma("clang loop unroll(full)")
