@@ -10,6 +10,7 @@
 BUILD ?= build
 ONLY ?=
 BENCH_ARGS ?=
+PEERS_ARGS ?=
 SETUP = BUILD='$(BUILD)' sh tools/setup
 NINJA = PATH="$(CURDIR)/.venv/bin:$$PATH" ninja -C '$(BUILD)'
 MESON = PATH="$(CURDIR)/.venv/bin:$$PATH" meson
@@ -22,7 +23,7 @@ endif
 export MESON_ARGS
 
 .DEFAULT_GOAL := build
-.PHONY: build demo test bench package wheel format install clean distclean help
+.PHONY: build demo test bench bench-peers package wheel format install clean distclean help
 
 build: ## build the library and the command, as build/latchwork
 	@$(SETUP) build
@@ -43,6 +44,11 @@ bench: ## build and run the benchmarks
 	@$(SETUP) bench
 	@$(NINJA)
 	@$(MESON) test -C '$(BUILD)' --benchmark --verbose --test-args='$(BENCH_ARGS)'
+
+bench-peers: ## run the same work by PyTorch, ONNX Runtime, OpenVINO and oneDNN, in turn, and compare (PEERS_ARGS=--help)
+	@$(SETUP) bench-peers
+	@$(NINJA)
+	@.venv/bin/python bench/peers/run.py --build '$(BUILD)' --out '$(BUILD)/peers.md' $(PEERS_ARGS)
 
 package: ## build the Python package and install it into .venv
 	@$(SETUP) test
@@ -67,5 +73,5 @@ distclean: clean ## remove the Python environment too
 
 help: ## show this list
 	@echo 'make           $(shell sed -n "s/^build:.*## //p" Makefile)'
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1 \2/p' Makefile | while read -r name text; do \
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1 \2/p' Makefile | while read -r name text; do \
 		[ "$$name" = build ] || printf 'make %-9s %s\n' "$$name" "$$text"; done
