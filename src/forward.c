@@ -2,61 +2,13 @@
 /*
  * Runs a model over the plan: blocks of rows, segments of time, levels, directions, steps. Called by api.c; knows no
  * cell by name and no kernel.
- *
- * In a block the rows are sorted by falling length, so that the active rows of a step are always the first ones. A
- * level writes its outputs into a trail of segment + 1 slots, which is also where the next step finds its state: a
- * forward level starts from slot 0 and writes slot t + 1, a reverse one writes slot t, and each row starts from the
- * slot behind its last step. Slots beyond a row's length are never read, except for that start.
  */
 #include "forward.h"
 
 #include <string.h>
 
 #include "probe.h"
-
-/* One thread's view of its team's work on one block of rows. */
-struct worker {
-    const struct lw_call *call;
-    const struct lw_model *model;
-    const struct lw_plan *plan;
-    struct lw_team *sync;
-    float *base; /* the team's workspace */
-    float *own;  /* the part of it where the levels that this thread walks have their buffers */
-    size_t team, stage;
-    size_t member, members; /* threads that walk the same levels */
-    size_t rows;            /* of this block */
-    size_t *user_rows;      /* (rows) the caller's row of each */
-    size_t *lengths;        /* (rows), falling */
-    size_t t0, steps;       /* this segment */
-};
-
-/* All threads that walk these levels. */
-static void meet(const struct worker *w)
-{
-    lw_barrier_wait(&w->sync->all, w->members);
-}
-
-static float *step_rows(const struct worker *w, float *data, size_t slot, size_t stride)
-{
-    return data + slot * w->rows * stride;
-}
-
-/* Rows of the block whose sequence is longer than t; they are the first ones. */
-static size_t active_rows(const struct worker *w, size_t t, size_t hint)
-{
-    size_t n = hint;
-    while (n > 0 && w->lengths[n - 1] <= t)
-        n--;
-    while (n < w->rows && w->lengths[n] > t)
-        n++;
-    return n;
-}
-
-/* Steps of row r that lie in this segment. */
-static size_t steps_of(const struct worker *w, size_t r)
-{
-    return w->lengths[r] <= w->t0 ? 0 : lw_min(w->lengths[r] - w->t0, w->steps);
-}
+#include "walk.h"
 
 /* Where the state of a stream lies, or NULL without one. */
 static float *stream_vector(const struct lw_call *call, size_t user_row, const struct lw_level *level, size_t d,
@@ -68,16 +20,6 @@ static float *stream_vector(const struct lw_call *call, size_t user_row, const s
     size_t row = call->states ? 0 : user_row;
     return memory == LW_HIDDEN ? lw_state_h(state, level, d) + row * level->h_width
                                : lw_state_c(state, level, d) + row * level->c_width;
-}
-
-static float *carry_h(const struct worker *w, const struct lw_level *level, size_t d)
-{
-    return w->base + w->plan->carry + w->rows * level->h_offset[d];
-}
-
-static float *carry_c(const struct worker *w, const struct lw_level *level, size_t d)
-{
-    return w->base + w->plan->carry + w->rows * level->c_offset[d];
 }
 
 /* Copies the streams' states into the carry (load) or back. */
@@ -122,22 +64,6 @@ static void fill_block(struct worker *w, size_t first)
         w->lengths[i] = io->lengths ? io->lengths[w->user_rows[i]] : io->steps;
 }
 
-/* Where a level's buffers lie: in the recording, each level its own, or in the workspace, where every second level uses
- * the same. */
-static float *trail_of(const struct worker *w, size_t index, size_t d, size_t *stride)
-{
-    const struct lw_recording *recording = w->call->recording;
-    *stride = recording ? recording->levels[index].trail_stride : w->plan->trail_stride;
-    return recording ? recording->levels[index].side[d].trail : w->own + w->plan->trail[index % 2][d];
-}
-
-static float *joined_of(const struct worker *w, size_t index, size_t *stride)
-{
-    const struct lw_recording *recording = w->call->recording;
-    *stride = recording ? recording->levels[index].joined_stride : w->plan->joined_stride;
-    return recording ? recording->levels[index].joined : w->own + w->plan->joined;
-}
-
 /* The caller's input of this segment, where it lies if it is a single row, otherwise copied side by side. */
 static struct view stage_input(const struct worker *w)
 {
@@ -162,143 +88,6 @@ static struct view stage_input(const struct worker *w)
     return (struct view){staged, stride};
 }
 
-/* The steps from i on, in the order of the walk, whose input part can be one product: as many as have the same active
- * rows and fit the buffer. */
-static size_t chunk_steps(const struct worker *w, bool reverse, size_t i, size_t active)
-{
-    size_t most = lw_max(1, w->plan->chunk / lw_max(1, active)), n = 1;
-    if (active != w->rows && active != 1)
-        return 1;
-    while (n < most && i + n < w->steps) {
-        size_t t = w->t0 + (reverse ? w->steps - 1 - (i + n) : i + n);
-        if (active_rows(w, t, active) != active)
-            break;
-        n++;
-    }
-    return n;
-}
-
-struct side { /* the threads that walk one direction of a level */
-    size_t member, members;
-    struct lw_barrier *barrier;
-};
-
-/* Puts the initial states into the trail: each row's where its first step looks for it. */
-static void start_trail(const struct worker *w, const struct lw_level *level, size_t d, bool reverse, float *trail,
-                        size_t stride)
-{
-    const float *h = carry_h(w, level, d);
-    for (size_t r = 0; r < w->rows; r++) {
-        size_t slot = reverse ? steps_of(w, r) : 0;
-        memcpy(step_rows(w, trail, slot, stride) + r * stride, h + r * level->h_width, level->output * sizeof(float));
-    }
-}
-
-/* The same for the gates of a recording, and zeros behind each row's last slot. */
-static void start_record(const struct worker *w, size_t index, size_t d, bool reverse)
-{
-    const struct lw_level *level = &w->model->levels[index];
-    const struct lw_level_record *record = &w->call->recording->levels[index];
-    const size_t stride = record->trail_stride, gates_stride = record->gates_stride;
-    for (size_t r = 0; r < w->rows; r++) {
-        const size_t length = steps_of(w, r);
-        for (size_t slot = length + 1; slot <= w->steps; slot++)
-            memset(step_rows(w, record->side[d].trail, slot, stride) + r * stride, 0, stride * sizeof(float));
-        if (level->cell->keep_memory)
-            level->cell->keep_memory(level, w->model->lanes, carry_c(w, level, d) + r * level->c_width,
-                                     step_rows(w, record->side[d].gates, reverse ? length : 0, gates_stride) +
-                                         r * gates_stride);
-    }
-}
-
-static void end_trail(const struct worker *w, const struct lw_level *level, size_t d, bool reverse, float *trail,
-                      size_t stride)
-{
-    float *h = carry_h(w, level, d);
-    for (size_t r = 0; r < w->rows; r++) {
-        size_t slot = reverse ? 0 : steps_of(w, r);
-        memcpy(h + r * level->h_width, step_rows(w, trail, slot, stride) + r * stride, level->output * sizeof(float));
-    }
-}
-
-/* Walks one direction of a recurrent level through the segment. */
-static void run_direction(const struct worker *w, size_t index, size_t d, struct view in, const struct side *side)
-{
-    const struct lw_model *model = w->model;
-    const struct lw_level *level = &model->levels[index];
-    const struct lw_cell *cell = level->cell;
-    const struct lw_weights *weights = &level->weights[d];
-    const struct lw_plan *plan = w->plan;
-    const bool reverse = lw_level_reverse(level, d);
-    const bool probed = lw_probe_wants(&w->call->io, level, index, d);
-    const size_t phases = cell->phases(level);
-    size_t stride;
-    float *trail = trail_of(w, index, d, &stride);
-    const struct lw_recording *recording = w->call->recording;
-    const struct lw_level_record *record = recording ? &recording->levels[index] : NULL;
-    float *merged = w->own + plan->merged[d];
-
-    if (side->member == 0) {
-        start_trail(w, level, d, reverse, trail, stride);
-        if (recording)
-            start_record(w, index, d, reverse);
-    }
-    /* From the barrier that says so on, the first thread does the whole of each step and the others leave. */
-    size_t parts = lw_barrier_wait(side->barrier, side->members) ? 1 : side->members;
-    if (side->member >= parts)
-        return;
-
-    struct lw_step step = weights->step;
-    step.h_stride = step.y_stride = stride;
-    step.x_stride = in.stride;
-    step.c = cell->has_memory ? carry_c(w, level, d) : w->own + plan->scratch_c[d];
-    step.c_stride = cell->has_memory ? level->c_width : plan->scratch_stride;
-    step.z = w->own + plan->scratch_z[d];
-    step.z_stride = plan->scratch_stride;
-    step.gates_stride = record ? record->gates_stride : plan->gates_stride;
-    if (probed && cell->gate_vectors)
-        step.gates = w->own + plan->gates[d];
-    for (size_t i = 0, chunk; i < w->steps; i += chunk) {
-        size_t active = active_rows(w, w->t0 + (reverse ? w->steps - 1 - i : i), step.rows);
-        chunk = chunk_steps(w, reverse, i, active);
-        size_t low = reverse ? w->steps - i - chunk : i; /* the chunk's first step in time */
-        step.rows = active;
-        step.merged = NULL;
-        if (chunk > 1 && active > 0) {
-            step.merged = merged;
-            step.merged_rows = chunk * active;
-            cell->input(model->kernels, weights, step.merged_rows, in.data + low * w->rows * in.stride,
-                        active == 1 ? w->rows * in.stride : in.stride, merged, side->member, parts);
-        }
-        for (size_t k = 0; k < chunk && active > 0; k++) {
-            size_t t = reverse ? low + chunk - 1 - k : low + k;
-            step.merged_row = (t - low) * active;
-            step.x = in.data + t * w->rows * in.stride;
-            step.h = step_rows(w, trail, reverse ? t + 1 : t, stride);
-            step.y = step_rows(w, trail, reverse ? t : t + 1, stride);
-            if (record && record->side[d].gates)
-                step.gates = step_rows(w, record->side[d].gates, reverse ? t : t + 1, record->gates_stride);
-            for (size_t phase = 0; phase < phases; phase++) {
-                cell->step(model->kernels, weights, &step, phase, side->member, parts);
-                if (lw_barrier_wait(side->barrier, parts))
-                    parts = 1;
-                if (side->member >= parts)
-                    return;
-            }
-            if (probed) {
-                if (side->member == 0)
-                    lw_probe_record(model, &w->call->io, index, d, w->t0 + t, &step, w->user_rows);
-                if (lw_barrier_wait(side->barrier, parts))
-                    parts = 1;
-                if (side->member >= parts)
-                    return;
-            }
-        }
-    }
-    if (side->member == 0)
-        end_trail(w, level, d, reverse, trail, stride);
-}
-
 /* Writes the two directions of a level side by side, this thread's share of `rows` rows. */
 static struct view join(const struct worker *w, size_t index, const float *forward, const float *reverse, size_t stride,
                         size_t rows)
@@ -320,11 +109,11 @@ static struct view run_recurrent(const struct worker *w, size_t index, struct vi
     if (level->directions == 2 && w->members >= 2) {
         size_t half = w->members / 2, d = w->member >= half;
         struct side side = {d ? w->member - half : w->member, d ? w->members - half : half, &w->sync->side[d]};
-        run_direction(w, index, d, in, &side);
+        lw_walk_direction(w, index, d, in, &side);
     } else {
         struct side side = {w->member, w->members, &w->sync->side[2]};
         for (size_t d = 0; d < level->directions; d++)
-            run_direction(w, index, d, in, &side);
+            lw_walk_direction(w, index, d, in, &side);
     }
     meet(w);
     size_t stride;

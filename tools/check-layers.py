@@ -99,7 +99,7 @@ def cell_problems(tree):
 
 def loop_problems(tree):
     """They may hold a step that a cell fills (cell.h declares it), but never look at a kernel or a kind of cell."""
-    loops = [path for path in ('src/forward.c', 'src/backward.c') if path in tree.text]
+    loops = [path for path in ('src/forward.c', 'src/walk.c', 'src/backward.c') if path in tree.text]
     if not loops:
         yield 'src/forward.c is not there'
     for path in loops:
@@ -151,7 +151,7 @@ def main():
     tap.case('latchwork.h needs only sizes and integers', list(system_problems(tree, [PUBLIC], PUBLIC_SYSTEM)))
     tap.case('kernel texts and vectors stay inside simd/', list(text_problems(tree)))
     tap.case('a cell never includes another cell', list(cell_problems(tree)))
-    tap.case('forward.c and backward.c name neither kernels nor cells', list(loop_problems(tree)))
+    tap.case('forward.c, walk.c and backward.c name neither kernels nor cells', list(loop_problems(tree)))
     tap.case("nobody includes the API's inside or a .c file", list(private_problems(tree)))
     tap.case('OpenMP only in src/parallel.c',
              list(word_problems(tree, [p for p in library if p != 'src/parallel.c'], OPENMP, False)))
