@@ -22,7 +22,7 @@ typedef struct gradient_case {
     lw_state *dfinal;
 } gradient_case;
 
-/* What a way back gave, or what a forward run gave. */
+/* What a way back gave. */
 typedef struct gradient_result {
     size_t count;
     size_t *sizes;
@@ -59,7 +59,8 @@ bool gradient_run(const gradient_case *g, gradient_result *r, float *output, cha
 /* Worst relative distance that gradient_compare has seen in this process. */
 double gradient_worst(void);
 
-/* Draws a random scenario whose gradients have no jump so near that f32 could fall on its other side: see gradient_case.c. */
-void gradient_scenario(scenario *s, lw_kind kind, uint64_t seed);
+/* Draws the numbers of the scenario anew until its gradients have no jump so near that f32 could fall on the other side;
+ * failing that, takes what jumps out of it. See gradient_case.c. */
+void gradient_settle(scenario *s);
 
 #endif
