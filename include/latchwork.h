@@ -512,15 +512,17 @@ LW_API lw_status lw_tensors_write(const char *path, const lw_tensor *tensors, si
  *     lw_tape_backward(tape, &g);
  *
  * The outputs have the same bits as those of lw_run with the same parameters, and the gradients do not depend on the
- * number of threads or the instruction set: every sum has a fixed order.
+ * number of threads or the instruction set: every sum has a fixed order. A gate's argument at or beyond gate_clip passes
+ * no gradient; a cell beyond cell_clip passes none.
  * ------------------------------------------------------------------------------------------------------ */
 typedef struct lw_tape lw_tape;
 
 /* A tape for the architecture of `model`, which it holds. One thread at a time. `options` may be NULL. */
 LW_API lw_status lw_tape_create(const lw_model *model, const lw_context_options *options, lw_tape **tape);
 LW_API void lw_tape_destroy(lw_tape *tape);
-/* Bytes that a tape holds for T steps and B rows. For each layer and direction 5 * T * B * H floats of an LSTM (4 of a
- * GRU, none of an RNN) beside its input and output. 0 where the size overflows. */
+/* Bytes that a tape holds for T steps and B rows: for each layer and direction 5 * T * B * H floats of an LSTM (4 of a
+ * GRU, none of an RNN) beside its input and output, and, once, what the way back through the widest layer takes: its
+ * gates' gradients and those of its input and output. 0 where the size overflows. */
 LW_API size_t lw_tape_bytes(const lw_tape *tape, size_t steps, size_t batch);
 
 /* Memory for time: with `steps` above 0 a forward run keeps its input and the states at every `steps`-th step alone, and
