@@ -133,18 +133,24 @@ lw_status lw_tape_run(lw_tape *tape, const float *const *parameters, lw_state *s
     struct lw_retrace *r = &tape->retrace;
     const size_t segments = segment_count(tape, io->steps);
     const bool recurrent = tape->model->collapse < tape->model->level_count;
-    if (segments <= 1 || !recurrent) {
-        r->used = false;
-        return lw_tape_record(tape, parameters, state, io);
-    }
-    lw_status status = lw_tape_take(tape, parameters);
-    if (!status && !lw_retrace_need(tape, io->steps, io->batch))
-        status = lw_fail(LW_ERR_SHAPE, "the tape of %zu steps and %zu rows overflows", io->steps, io->batch);
-    tape->recorded = false;
-    if (!status)
-        status = make_room(tape, io->steps, io->batch);
+    lw_status status = lw_tape_check(tape, parameters);
     if (status)
         return status;
+    if (segments <= 1 || !recurrent) {
+        status = lw_tape_record(tape, parameters, state, io);
+        if (!status)
+            r->used = false;
+        return status;
+    }
+    if (!lw_retrace_need(tape, io->steps, io->batch))
+        return lw_fail(LW_ERR_SHAPE, "the tape of %zu steps and %zu rows overflows", io->steps, io->batch);
+    status = make_room(tape, io->steps, io->batch);
+    if (status) {
+        tape->recorded &= !r->used; /* a run that was kept here is gone; one that is recorded is not */
+        return status;
+    }
+    lw_tape_take(tape, parameters);
+    tape->recorded = false;
     r->used = true;
     r->steps = io->steps;
     r->batch = io->batch;

@@ -207,9 +207,10 @@ static lw_status prepare(lw_tape *tape, size_t steps, size_t batch)
     return LW_OK;
 }
 
-/* The caller's parameters, packed for the way forward and transposed for the way back. */
-static void take_parameters(lw_tape *tape, const float *const *parameters)
+void lw_tape_take(lw_tape *tape, const float *const *parameters)
 {
+    if (!parameters)
+        return;
     const lw_model *model = tape->weights;
     for (size_t i = 0; i < model->tensor_count; i++) {
         const struct lw_named_tensor *tensor = &model->tensors[i];
@@ -229,7 +230,7 @@ static void take_parameters(lw_tape *tape, const float *const *parameters)
     tape->packed = true;
 }
 
-lw_status lw_tape_take(lw_tape *tape, const float *const *parameters)
+lw_status lw_tape_check(const lw_tape *tape, const float *const *parameters)
 {
     if (!parameters && !tape->packed)
         return lw_fail(LW_ERR_ARGUMENT,
@@ -237,32 +238,32 @@ lw_status lw_tape_take(lw_tape *tape, const float *const *parameters)
     for (size_t i = 0; parameters && i < tape->weights->tensor_count; i++)
         if (!parameters[i])
             return lw_fail(LW_ERR_ARGUMENT, "parameters[%zu] (%s) is NULL", i, tape->weights->tensors[i].name);
-    if (parameters)
-        take_parameters(tape, parameters);
     return LW_OK;
 }
 
 static lw_status record(lw_tape *tape, lw_state *state, const lw_io *io, const size_t *whole_lengths)
 {
-    lw_status status = prepare(tape, io->steps, io->batch);
-    if (status)
-        return status;
     tape->recording.output_kind = io->output_kind;
     struct lw_call call = {.context = tape->context, .state = state, .io = *io, .recording = &tape->recording};
     call.whole_lengths = whole_lengths;
     call.keep_state = whole_lengths != NULL;
-    status = lw_forward_run(&call);
+    lw_status status = lw_forward_run(&call);
     tape->recorded = status == LW_OK;
     return status;
 }
 
+/* The parameters come last: until there is memory for the run, the one before it stays good. */
 lw_status lw_tape_record(lw_tape *tape, const float *const *parameters, lw_state *state, const lw_io *io)
 {
-    lw_status status = lw_tape_take(tape, parameters);
-    return status ? status : record(tape, state, io, NULL);
+    lw_status status = prepare(tape, io->steps, io->batch);
+    if (status)
+        return status;
+    lw_tape_take(tape, parameters);
+    return record(tape, state, io, NULL);
 }
 
 lw_status lw_tape_record_from(lw_tape *tape, const lw_state *state, const lw_io *io, const size_t *whole_lengths)
 {
-    return record(tape, (lw_state *)state, io, whole_lengths); /* the state is only read */
+    lw_status status = prepare(tape, io->steps, io->batch);
+    return status ? status : record(tape, (lw_state *)state, io, whole_lengths); /* the state is only read */
 }

@@ -42,8 +42,10 @@ struct lw_tape {
 lw_status lw_tape_build(const lw_model *model, const lw_context_options *options, lw_tape **tape);
 void lw_tape_free(lw_tape *tape);
 size_t lw_tape_need(const lw_tape *tape, size_t steps, size_t batch); /* bytes; 0 on overflow */
-/* The caller's parameters; NULL: those of the run before. */
-lw_status lw_tape_take(lw_tape *tape, const float *const *parameters);
+/* The caller's parameters, each of them there; NULL: those of the run before. */
+lw_status lw_tape_check(const lw_tape *tape, const float *const *parameters);
+/* Packs them for the way forward and transposed for the way back. */
+void lw_tape_take(lw_tape *tape, const float *const *parameters);
 /* Runs and records a run, io checked and its strides filled in; from a state that receives the final values, or, for a
  * segment of a longer run, one that stays as it is. */
 lw_status lw_tape_record(lw_tape *tape, const float *const *parameters, lw_state *state, const lw_io *io);

@@ -19,8 +19,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define GAP 0x7fc0dead         /* bits between the rows of a padded buffer */
-#define MARGIN 1e-5            /* of an argument of order 1, beyond what f32 does to it in a few dozen steps */
+#define GAP 0x7fc0dead          /* bits between the rows of a padded buffer */
+#define MARGIN 1e-5             /* of an argument of order 1, beyond what f32 does to it in a few dozen steps */
 #define FLOOR (8 * FLT_EPSILON) /* of the sums of magnitudes */
 
 static bool refused(const char *what, char why[WHY_SIZE])
@@ -146,7 +146,7 @@ void gradient_result_destroy(gradient_result *r)
     *r = (gradient_result){0};
 }
 
-/* A buffer of a layout, its gaps marked, with the dense (T, B, width) `values` in place; NULL leaves marks there too. */
+/* A buffer of a layout, its gaps marked, with the dense (T, B, width) `values` in place; NULL leaves marks there. */
 static float *spread(layout l, const scenario *s, size_t width, const float *values, size_t *step, size_t *row)
 {
     size_t count = layout_floats(l, s->steps, s->batch, width, step, row);
@@ -210,8 +210,8 @@ bool gradient_backward(const gradient_case *g, lw_store store, gradient_result *
     float *dy = NULL;
     gradients.output = g->doutput;
     if (s->output_kind == LW_OUTPUT_SEQUENCE)
-        gradients.output = dy = spread(s->output_layout, s, g->h.output_size, g->doutput,
-                                       &gradients.output_step_stride, &gradients.output_row_stride);
+        gradients.output = dy = spread(s->output_layout, s, g->h.output_size, g->doutput, &gradients.output_step_stride,
+                                       &gradients.output_row_stride);
     gradients.final_state = g->dfinal;
     gradients.parameters = r->parameters;
     gradients.store = store;

@@ -59,8 +59,8 @@ bool gradient_run(const gradient_case *g, gradient_result *r, float *output, cha
 /* Worst relative distance that gradient_compare has seen in this process. */
 double gradient_worst(void);
 
-/* Draws the numbers of the scenario anew until its gradients have no jump so near that f32 could fall on the other side;
- * failing that, takes what jumps out of it. See gradient_case.c. */
+/* Draws the numbers of the scenario anew until its gradients have no jump so near that f32 could fall on the other
+ * side; failing that, takes what jumps out of it. See gradient_case.c. */
 void gradient_settle(scenario *s);
 
 #endif

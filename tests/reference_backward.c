@@ -44,18 +44,29 @@ static ref_gradient *of(const ref_model *model, ref_gradients *out, const double
     abort();
 }
 
-/* 1 where clip() passes `argument` on as it is. */
-static double passes(ref_gradients *out, double argument, double limit)
+/* 1 where a clip passes the gradient of `value` on, else 0. */
+static double passes(ref_gradients *out, double value, double limit, int at_limit)
 {
+    double size = fabs(value);
     if (!(limit > 0))
         return 1;
-    out->margin = fmin(out->margin, fabs(fabs(argument) - limit));
-    if (fabs(argument) <= limit) {
+    out->margin = fmin(out->margin, fabs(size - limit));
+    if (size < limit || (size == limit && at_limit)) {
         out->unclipped++;
         return 1;
     }
     out->clipped++;
     return 0;
+}
+
+static double gate_passes(ref_gradients *out, double argument, double limit)
+{
+    return passes(out, argument, limit, 0);
+}
+
+static double cell_passes(ref_gradients *out, double cell, double limit)
+{
+    return passes(out, cell, limit, 1);
 }
 
 /* Derivative of a brick's function, whose value at `argument` is `value`. */
@@ -148,19 +159,19 @@ static void lstm_back(const step *s)
         double t = tanh(c[j]);
         double dc = s->dc[j] + dhidden[j] * o[j] * (1 - t * t);
         double argument_o = a[row_o + j] + (p ? p[2 * H + j] * c[j] : 0);
-        double da_o = dhidden[j] * t * o[j] * (1 - o[j]) * passes(s->out, argument_o, (double)brick->gate_clip);
+        double da_o = dhidden[j] * t * o[j] * (1 - o[j]) * gate_passes(s->out, argument_o, (double)brick->gate_clip);
         if (p) {
             dc += da_o * p[2 * H + j];
             add(dp, 2 * H + j, da_o * c[j]);
         }
-        dc *= passes(s->out, f[j] * s->c[j] + i[j] * g[j], (double)brick->cell_clip);
+        dc *= cell_passes(s->out, f[j] * s->c[j] + i[j] * g[j], (double)brick->cell_clip);
         double df = dc * s->c[j], di = dc * g[j], dg = dc * i[j];
         s->dc_before[j] = dc * f[j];
         if (coupled) {
             di -= df;
         } else {
             double argument_f = a[H + j] + (p ? p[H + j] * s->c[j] : 0);
-            double da_f = df * f[j] * (1 - f[j]) * passes(s->out, argument_f, (double)brick->gate_clip);
+            double da_f = df * f[j] * (1 - f[j]) * gate_passes(s->out, argument_f, (double)brick->gate_clip);
             da[H + j] = da_f;
             if (p) {
                 s->dc_before[j] += da_f * p[H + j];
@@ -168,13 +179,13 @@ static void lstm_back(const step *s)
             }
         }
         double argument_i = a[j] + (p ? p[j] * s->c[j] : 0);
-        double da_i = di * i[j] * (1 - i[j]) * passes(s->out, argument_i, (double)brick->gate_clip);
+        double da_i = di * i[j] * (1 - i[j]) * gate_passes(s->out, argument_i, (double)brick->gate_clip);
         if (p) {
             s->dc_before[j] += da_i * p[j];
             add(dp, j, da_i * s->c[j]);
         }
         da[j] = da_i;
-        da[row_g + j] = dg * (1 - g[j] * g[j]) * passes(s->out, a[row_g + j], (double)brick->gate_clip);
+        da[row_g + j] = dg * (1 - g[j] * g[j]) * gate_passes(s->out, a[row_g + j], (double)brick->gate_clip);
         da[row_o + j] = da_o;
     }
     for (size_t k = 0; k < rows; k++) {
@@ -202,7 +213,7 @@ static void gru_back(const step *s)
     }
     for (size_t j = 0; j < H; j++) {
         double product = before ? from_reset[j] : r[j] * from_h[2 * H + j];
-        double da = s->dh[j] * (1 - z[j]) * (1 - n[j] * n[j]) * passes(s->out, from_x[2 * H + j] + product, limit);
+        double da = s->dh[j] * (1 - z[j]) * (1 - n[j] * n[j]) * gate_passes(s->out, from_x[2 * H + j] + product, limit);
         s->dh_before[j] += s->dh[j] * z[j];
         back_input(s, 2 * H + j, da);
         if (before) {
@@ -217,9 +228,9 @@ static void gru_back(const step *s)
         s->dh_before[j] += dreset_h[j] * r[j];
     }
     for (size_t j = 0; j < H; j++) {
-        double da_r = dr[j] * r[j] * (1 - r[j]) * passes(s->out, from_x[j] + from_h[j], limit);
+        double da_r = dr[j] * r[j] * (1 - r[j]) * gate_passes(s->out, from_x[j] + from_h[j], limit);
         double da_z = s->dh[j] * (s->h[j] - n[j]) * z[j] * (1 - z[j]) *
-                      passes(s->out, from_x[H + j] + from_h[H + j], limit);
+                      gate_passes(s->out, from_x[H + j] + from_h[H + j], limit);
         back_input(s, j, da_r);
         back_recurrent(s, j, da_r, s->h, s->dh_before);
         back_input(s, H + j, da_z);
@@ -236,7 +247,7 @@ static void rnn_back(const step *s)
     for (size_t j = 0; j < H; j++) {
         double a = from_x[j] + from_h[j];
         double da = s->dh[j] * slope(s->out, s->layer->brick.function, a, s->signals[j]) *
-                    passes(s->out, a, (double)s->layer->brick.gate_clip);
+                    gate_passes(s->out, a, (double)s->layer->brick.gate_clip);
         back_input(s, j, da);
         back_recurrent(s, j, da, s->h, s->dh_before);
     }

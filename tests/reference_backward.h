@@ -2,8 +2,8 @@
 /*
  * The way back of the reference: gradients of every parameter, the input and the initial states in double precision,
  * as plain loops written from the formulas of latchwork.h. It starts from the trace that ref_run left and shares no
- * code with the library. A ReLU passes no gradient at 0; a clipped argument or cell passes none outside its limits
- * and all of it exactly at them.
+ * code with the library. A ReLU passes no gradient at 0, a gate's argument none at its limits or beyond them, a cell
+ * none beyond its limits.
  */
 #ifndef LW_TESTS_REFERENCE_BACKWARD_H
 #define LW_TESTS_REFERENCE_BACKWARD_H
@@ -22,9 +22,9 @@ typedef struct ref_gradients {
     ref_gradient *parameters; /* in the order of the model's */
     ref_gradient input;       /* (T, B, I); zero beyond a row's length */
     ref_state *initial;       /* of h and c before the first step */
-    /* The gradient jumps where an argument crosses a limit of a clip or a ReLU's zero. `margin` is the smallest distance
-     * of any from its jump (an exact zero in front of a ReLU is left out: it comes from zeros alone); `clipped` and
-     * `unclipped` count the arguments and cells outside and inside the limits. */
+    /* The gradient jumps where an argument crosses a limit of a clip or a ReLU's zero. `margin` is the smallest
+     * distance of any from its jump (an exact zero in front of a ReLU is left out: it comes from zeros alone);
+     * `clipped` and `unclipped` count the arguments and cells outside and inside the limits. */
     double margin;
     size_t clipped, unclipped;
 } ref_gradients;

@@ -27,7 +27,8 @@ static void run(const gradient_case *g, gradient_result *r, float *output)
     cr_assert(gradient_run(g, r, output, why), "%s: %s", scenario_text(&g->h.s), why);
 }
 
-static void expect_same(const gradient_case *g, const gradient_result *want, const gradient_result *got, const char *what)
+static void expect_same(const gradient_case *g, const gradient_result *want, const gradient_result *got,
+                        const char *what)
 {
     cr_assert(gradient_same(g, want, got, why), "%s: %s: %s", what, why, scenario_text(&g->h.s));
 }
@@ -129,7 +130,8 @@ static void meddle(void *p, size_t count, void (*task)(void *argument, size_t in
     struct meddler *m = p;
     lw_gradients g = LW_GRADIENTS_INIT;
     lw_io io = LW_IO_INIT;
-    m->refused += lw_tape_backward(m->tape, &g) == LW_ERR_BUSY && lw_tape_forward(m->tape, NULL, NULL, &io) == LW_ERR_BUSY;
+    m->refused += lw_tape_backward(m->tape, &g) == LW_ERR_BUSY &&
+                  lw_tape_forward(m->tape, NULL, NULL, &io) == LW_ERR_BUSY;
     pool_run(&m->own, count, task, argument);
 }
 
@@ -209,7 +211,8 @@ ParameterizedTest(struct parameter *p, gradient_bits, again)
         lw_state_destroy(state);
         cr_assert(gradient_backward(&g, LW_OVERWRITE, &got, why), "%s", why);
         expect_same(&g, &want, &got, "after other shapes");
-        cr_assert(memcmp(output, second, g.output_count * sizeof *output) == 0, "another output with the same parameters");
+        cr_assert(memcmp(output, second, g.output_count * sizeof *output) == 0,
+                  "another output with the same parameters");
         free(output);
         free(second);
         gradient_result_destroy(&want);
@@ -223,7 +226,7 @@ ParameterizedTestParameters(gradient_bits, wanted_alone)
     return every_isa(CELL_KINDS);
 }
 
-/* Each gradient asked for alone, and all but it: the others do not change its bits, and what is not wanted is not touched. */
+/* Each gradient asked for alone, and all but it: the others do not change its bits, and nothing else is written. */
 ParameterizedTest(struct parameter *p, gradient_bits, wanted_alone)
 {
     for (uint64_t seed = 0; seed < 6; seed++) {
@@ -289,7 +292,8 @@ ParameterizedTest(struct parameter *p, gradient_bits, segments)
         gradient_result want, got;
         create(&g, &want, &s, p->isa);
         cr_assert(gradient_result_create(&got, &g, why), "%s", why);
-        float *output = ref_alloc(g.output_count, sizeof *output), *expected = ref_alloc(g.output_count, sizeof *output);
+        float *output = ref_alloc(g.output_count, sizeof *output),
+              *expected = ref_alloc(g.output_count, sizeof *output);
         run(&g, &want, expected);
         const size_t lengths[] = {1, 2, 7, 64, s.steps ? s.steps : 1, s.steps + 1, SIZE_MAX};
         for (size_t k = s.steps > 100 ? 2 : 0; k < sizeof lengths / sizeof *lengths; k++) {
@@ -368,7 +372,8 @@ ParameterizedTest(struct parameter *p, gradient_bits, never_stale)
         gradient_result got, want;
         create(&g, &got, &s, p->isa);
         create(&fresh, &want, &s, p->isa);
-        float *output = ref_alloc(g.output_count, sizeof *output), *expected = ref_alloc(g.output_count, sizeof *output);
+        float *output = ref_alloc(g.output_count, sizeof *output),
+              *expected = ref_alloc(g.output_count, sizeof *output);
         run(&g, &got, NULL);
         rng r = {.seed = seed};
         for (size_t k = 0; k < g.count; k++) {

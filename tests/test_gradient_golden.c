@@ -149,7 +149,8 @@ static void set_state(const golden *g, size_t layer, int d, int m, const char *n
     lw_tensor info;
     float *values = read_tensor(g, name, memory_count(g, layer, m), &info);
     cr_assert(values, "%s has no golden.%s", g->path, name);
-    cr_assert_eq(lw_state_set(state, layer, (lw_direction)d, (lw_memory)m, values, info.count), LW_OK, "%s", lw_error());
+    cr_assert_eq(lw_state_set(state, layer, (lw_direction)d, (lw_memory)m, values, info.count), LW_OK, "%s",
+                 lw_error());
     free(values);
 }
 

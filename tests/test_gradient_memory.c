@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The memory of a tape: lw_tape_bytes grows with T as the header promises, is what the tape then holds, and says 0 where
- * no machine has that much.
+ * The memory of a tape: lw_tape_bytes grows with T as the header promises, is what the tape then holds, and says 0
+ * where no machine has that much.
  */
 #include <criterion/criterion.h>
 #include <latchwork.h>
@@ -90,7 +90,8 @@ Test(gradient_memory, grows_as_promised)
                     OK(lw_tape_create(model, NULL, &tape));
                     size_t B = 16, previous = lw_tape_bytes(tape, 128, B), allowed = floats_allowed(model);
                     for (size_t T = 256; T <= 4096; T *= 2) {
-                        size_t bytes = lw_tape_bytes(tape, T, B), more = (bytes - previous) / (T / 2 * B) / sizeof(float);
+                        size_t bytes = lw_tape_bytes(tape, T, B),
+                               more = (bytes - previous) / (T / 2 * B) / sizeof(float);
                         cr_assert_gt(bytes, previous, "no more memory for twice the steps");
                         cr_expect_leq(more, allowed,
                                       "kind %d, direction %d, %zu layers, projection %zu, T %zu: %zu floats a step and "

@@ -165,7 +165,7 @@ Test(gradient_misuse, forward_arguments)
     tape_fixture_destroy(&t);
 }
 
-/* More memory than there is: a status, and the run before is still there. */
+/* More memory than there is: a status, and the run before is still there, with the parameters that it had. */
 Test(gradient_misuse, no_memory)
 {
     struct tape_fixture t;
@@ -173,6 +173,9 @@ Test(gradient_misuse, no_memory)
     lw_io io = t.io;
     io.steps = (size_t)1 << 44;
     io.output = NULL;
+    for (size_t k = 0; k < PARAMETERS; k++)
+        for (size_t e = 0; e < t.sizes[k]; e++)
+            t.parameters[k][e] *= 2;
     REFUSED(lw_tape_forward(t.tape, P(t), NULL, &io), LW_ERR_MEMORY, "");
     cr_expect_gt(lw_tape_bytes(t.tape, io.steps, B), 0);
     tape_fixture_destroy(&t);

@@ -137,8 +137,7 @@ static ref_gradients *gradients_of(const problem *p)
 {
     ref_state *state = copy_of(p->model, p->start);
     ref_trace *trace = ref_run(p->model, state, p->steps, p->batch, p->input, p->lengths);
-    ref_gradients *g =
-        ref_backward(p->model, trace, state, p->input, p->lengths, p->kind, p->doutput, p->dfinal);
+    ref_gradients *g = ref_backward(p->model, trace, state, p->input, p->lengths, p->kind, p->doutput, p->dfinal);
     ref_trace_destroy(trace);
     ref_state_destroy(state);
     return g;
@@ -311,7 +310,7 @@ Test(gradient_reference, exactly_at_the_limits)
 {
     static const struct {
         double x, slope;
-    } cases[] = {{0.25, 1}, {0.5, 1}, {0.75, 0}, {0, 0}, {-0.25, 0}};
+    } cases[] = {{0.25, 1}, {0.5, 0}, {0.75, 0}, {0, 0}, {-0.25, 0}};
     for (size_t k = 0; k < sizeof cases / sizeof *cases; k++) {
         lw_brick brick = LW_BRICK_INIT(LW_RNN);
         brick.input = brick.hidden = 1;

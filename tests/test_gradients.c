@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Training against the reference: random models with random requests, every gradient by its relative L2 distance; the
- * forward run's bits beside those of lw_run; and crafted cases that random ones do not reach: exactly at a clip's limit,
- * long sequences, empty requests.
+ * forward run's bits beside those of lw_run; and crafted cases that random ones do not reach: exactly at a clip's
+ * limit, long sequences, empty requests.
  */
 #include "every_isa.h"
 #include "gradient_case.h"
@@ -126,8 +126,8 @@ ParameterizedTest(struct parameter *p, gradients, long_sequences)
     static const struct {
         size_t steps, batch, input, hidden, layers;
         lw_direction direction;
-    } shapes[] = {{1000, 1, 2, 9, 1, LW_FORWARD},   {300, 3, 3, 12, 2, LW_FORWARD}, {200, 2, 5, 7, 2, LW_BIDIRECTIONAL},
-                  {2, 260, 4, 6, 1, LW_REVERSE},    {3, 33, 70, 130, 1, LW_FORWARD}, {4, 5, 140, 66, 2, LW_BIDIRECTIONAL},
+    } shapes[] = {{1000, 1, 2, 9, 1, LW_FORWARD}, {300, 3, 3, 12, 2, LW_FORWARD},  {200, 2, 5, 7, 2, LW_BIDIRECTIONAL},
+                  {2, 260, 4, 6, 1, LW_REVERSE},  {3, 33, 70, 130, 1, LW_FORWARD}, {4, 5, 140, 66, 2, LW_BIDIRECTIONAL},
                   {6, 17, 1, 257, 1, LW_FORWARD}, {40, 20, 2, 64, 1, LW_FORWARD}};
     for (size_t k = 0; k < sizeof shapes / sizeof *shapes; k++) {
         scenario s = SCENARIO_INIT;
@@ -153,7 +153,7 @@ ParameterizedTestParameters(gradients, exactly_at_the_limits)
     return every_isa(1);
 }
 
-/* A gate's argument exactly at the clip's limit passes its gradient on, one beyond it does not; a ReLU at 0 does not. All
+/* A gate's argument exactly at the clip's limit passes no gradient, like those beyond it; nor does a ReLU at 0. All
  * numbers are exact in f32. */
 ParameterizedTest(struct parameter *p, gradients, exactly_at_the_limits)
 {

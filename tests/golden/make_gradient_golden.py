@@ -6,12 +6,12 @@
     tests/golden/make_gradient_golden.py            # makes all files anew
     tests/golden/make_gradient_golden.py --check    # makes them in memory and compares; needs the same
 
-A file is a Latchwork model (architecture in the metadata, one recurrent brick) with a request and what PyTorch said about
-it: golden.input (T, B, I), golden.output (T, B, O), golden.lengths (B) as I64 where rows differ in length, and for each
-layer and direction the initial states golden.h0.<layer>[_reverse], for an LSTM golden.c0...; then the gradients that
-come in, golden.doutput and golden.dhn..., golden.dcn..., and those that go out: golden.dinput, golden.dh0...,
-golden.dc0... and golden.d<parameter> for every parameter. The numbers that go in are f32; PyTorch computes in double and
-the results are rounded once, so that the whole tolerance belongs to whoever is compared.
+A file is a Latchwork model (architecture in the metadata, one recurrent brick) with a request and what PyTorch said
+about it: golden.input (T, B, I), golden.output (T, B, O), golden.lengths (B) as I64 where rows differ in length, and
+for each layer and direction the initial states golden.h0.<layer>[_reverse], for an LSTM golden.c0...; then the
+gradients that come in, golden.doutput and golden.dhn..., golden.dcn..., and those that go out: golden.dinput,
+golden.dh0..., golden.dc0... and golden.d<parameter> for every parameter. The numbers that go in are f32; PyTorch
+computes in double and the results are rounded once, so that the whole tolerance belongs to whoever is compared.
 """
 import argparse
 import json
