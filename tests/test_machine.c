@@ -20,7 +20,7 @@ Test(machine, names_and_numbers)
         lw_isa isa = (lw_isa)-1;
         cr_assert_str_eq(lw_isa_name((lw_isa)k), names[k]);
         cr_assert_eq(lw_isa_find(names[k], &isa), LW_OK);
-        cr_assert_eq(isa, k);
+        cr_assert_eq((int)isa, k);
         if (lw_isa_supported((lw_isa)k))
             cr_assert(lw_isa_built((lw_isa)k));
     }
