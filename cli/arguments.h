@@ -48,6 +48,7 @@ struct command {
 int arguments_parse(const struct command *command, int argc, const char **argv, void *target, const char **operand);
 
 extern const struct command *const commands[]; /* NULL-terminated, in the order of the help */
-extern const struct command command_info, command_inspect, command_run, command_gates, command_explain, command_completion;
+extern const struct command command_info, command_inspect, command_run, command_gates, command_explain, command_train,
+    command_completion;
 
 #endif

@@ -13,13 +13,13 @@
 #include <stdio.h>
 #include <string.h>
 
-const struct command *const commands[] = {&command_info,  &command_inspect,    &command_run,
-                                          &command_gates, &command_explain, &command_completion, NULL};
+const struct command *const commands[] = {&command_info,    &command_inspect, &command_run,        &command_gates,
+                                          &command_explain, &command_train,   &command_completion, NULL};
 
 static void print_help(void)
 {
     printf("Usage: latchwork COMMAND [arguments]\n\n"
-           "Runs recurrent networks (LSTM, GRU, RNN) on the CPU.\n\nCommands:\n");
+           "Runs and trains recurrent networks (LSTM, GRU, RNN) on the CPU.\n\nCommands:\n");
     for (size_t i = 0; commands[i]; i++)
         printf("  %-11s %s\n", commands[i]->name, commands[i]->summary);
     printf("\n'latchwork COMMAND --help' tells more. --version prints the version.\n"

@@ -6,12 +6,14 @@
 #include "progress.h"
 
 #include <pthread.h>
+#include <stdarg.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <time.h>
 #include <unistd.h>
 
 #define BAR 30
+#define NOTE 96
 
 static struct {
     pthread_t thread;
@@ -22,6 +24,7 @@ static struct {
     size_t total;
     atomic_size_t done;
     double start;
+    char note[NOTE]; /* under the mutex */
 } bar = {.mutex = PTHREAD_MUTEX_INITIALIZER, .wake = PTHREAD_COND_INITIALIZER};
 
 double clock_seconds(void)
@@ -56,8 +59,8 @@ static void draw(double elapsed)
         blocks[BAR] = '\0';
         if (done > 0)
             duration(elapsed / part - elapsed, text);
-        fprintf(stderr, "\r%s [%s] %3.0f %%%s%s%s\x1b[K", bar.what, blocks, 100 * part, done ? ", " : "",
-                done ? text : "", done ? " left" : "");
+        fprintf(stderr, "\r%s [%s] %3.0f %%%s%s%s%s%s\x1b[K", bar.what, blocks, 100 * part, done ? ", " : "",
+                done ? text : "", done ? " left" : "", *bar.note ? ", " : "", bar.note);
     }
     fflush(stderr);
     bar.drawn = 1;
@@ -93,12 +96,25 @@ void progress_begin(const char *what, size_t total)
     atomic_store(&bar.done, 0);
     bar.start = clock_seconds();
     bar.ending = bar.drawn = 0;
+    bar.note[0] = '\0';
     bar.active = pthread_create(&bar.thread, NULL, tick, NULL) == 0; /* without a thread: no bar, the work goes on */
 }
 
 void progress_set(size_t done)
 {
     atomic_store(&bar.done, done);
+}
+
+void progress_note(const char *format, ...)
+{
+    va_list list;
+    if (!bar.active)
+        return;
+    va_start(list, format);
+    pthread_mutex_lock(&bar.mutex);
+    vsnprintf(bar.note, sizeof bar.note, format, list);
+    pthread_mutex_unlock(&bar.mutex);
+    va_end(list);
 }
 
 void progress_end(void)

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The command `latchwork` of the wheel: becomes the program that lies in the package.
 
-Outside the package, so that a short command need not wait for NumPy.
+Outside the package, so that a short command need not wait for NumPy. `latchwork convert` alone is written in Python,
+because other tools' files are read with Python's packages.
 """
 import os
 import sys
@@ -13,6 +14,10 @@ PROGRAM = Path(__file__).resolve().parent / "latchwork" / "bin" / "latchwork"
 
 def main() -> NoReturn:
     """The program's exit status is the command's; it never returns."""
+    if sys.argv[1:2] == ["convert"]:
+        from latchwork.convert.command import main as convert
+
+        sys.exit(convert(sys.argv[2:]))
     if not PROGRAM.exists():
         sys.exit(
             "latchwork: this package was built without the command; "

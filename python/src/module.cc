@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "array.hpp"
+#include "recurrent.hpp"
 
 namespace binding
 {
@@ -116,4 +117,5 @@ NB_MODULE(_core, module)
     define_explain(model);
     define_stream(module, model);
     define_machine(module);
+    define_recurrent(module);
 }

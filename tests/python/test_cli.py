@@ -14,7 +14,7 @@ import pytest
 
 from conftest import BOTH, digest, make_weights, normal, save, save_model
 
-COMMANDS = ('info', 'inspect', 'run', 'gates', 'explain', 'completion')
+COMMANDS = ('info', 'inspect', 'run', 'gates', 'explain', 'train', 'completion')
 
 
 # ---- the command line -----------------------------------------------------------------------------------------------
@@ -42,7 +42,7 @@ USAGE = [
     ((), 'a command is missing'),
     (('rnu',), "there is no command 'rnu'; did you mean 'run'?"),
     (('inpsect', 'm'), "did you mean 'inspect'?"),
-    (('frobnicate',), 'expected info, inspect, run, gates, explain or completion'),
+    (('frobnicate',), 'expected info, inspect, run, gates, explain, train or completion'),
     (('help', 'gatse'), "did you mean 'gates'?"),
     (('--verison',), "there is no option '--verison'; did you mean '--version'?"),
     (('info', 'x'), "info takes no argument, got 'x'"),

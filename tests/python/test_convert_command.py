@@ -19,14 +19,18 @@ def run(capsys, *arguments):
     return code, out, err
 
 
-@pytest.mark.parametrize('how', [['-m', 'latchwork.convert'], ['-c', 'import latchwork_command; latchwork_command.main()', 'convert']])
+SCRIPT = 'import latchwork_command; latchwork_command.main()'
+
+
+@pytest.mark.parametrize('how', [['-m', 'latchwork.convert'], ['-c', SCRIPT, 'convert']])
 def test_both_ways_to_call_it(how, tmp_path):
     target = tmp_path / 'amplifier.safetensors'
-    done = subprocess.run([sys.executable, *how, str(GOLDEN / 'nam_lstm.nam'), str(target)], capture_output=True, text=True)
+    command = [sys.executable, *how]
+    done = subprocess.run([*command, str(GOLDEN / 'nam_lstm.nam'), str(target)], capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, '')
     assert 'lstm 1->5 x2, dense 5->1' in done.stdout and '48000 samples' in done.stdout
     assert lw.load(target).input_size == 1
-    done = subprocess.run([sys.executable, *how, str(target)], capture_output=True, text=True)
+    done = subprocess.run([*command, str(target)], capture_output=True, text=True)
     assert done.returncode == 2 and 'usage: latchwork convert' in done.stderr
 
 
@@ -42,7 +46,8 @@ def test_refusals_are_one_sentence(capsys, tmp_path):
                              ((model, model), 'the same file'),
                              ((model, tmp_path / 'no/x.json', '--to', 'torch'), 'No such file')]:
         code, out, err = run(capsys, *arguments)
-        assert code == 1 and out == '' and err.startswith('latchwork convert: ') and err.count('\n') == 1 and words in err, err
+        assert code == 1 and out == '' and err.startswith('latchwork convert: '), err
+        assert err.count('\n') == 1 and words in err, err
     assert sorted(path.name for path in tmp_path.iterdir()) == ['bad.nam', 'model.safetensors']
 
 
@@ -55,9 +60,10 @@ def test_verify_with_onnxruntime(capsys, tmp_path):
     code, out, err = run(capsys, GOLDEN / 'torch_gru_last.onnx', tmp_path / 'again.onnx', '--verify')
     assert code == 0 and out.count('onnxruntime agrees') == 2
     make([lw.GRU(3, 4), lw.Dense(4, 2)]).save(tmp_path / 'model.safetensors')
-    code, out, err = run(capsys, tmp_path / 'model.safetensors', tmp_path / 'last.onnx', '--last', '--verify', '--quiet')
+    target = tmp_path / 'last.onnx'
+    code, out, err = run(capsys, tmp_path / 'model.safetensors', target, '--last', '--verify', '--quiet')
     assert (code, out, err) == (0, '', '')
-    assert convert.load(tmp_path / 'last.onnx').last
+    assert convert.load(target).last
 
 
 def test_verify_sees_a_difference(capsys, tmp_path):
@@ -69,7 +75,8 @@ def test_verify_sees_a_difference(capsys, tmp_path):
     converted = convert.load(path)
     assert verify.verify_source(converted, path).good
     weight = converted.parameters['lstm.weight_hh_l0']
-    converted.parameters['lstm.weight_hh_l0'] = np.concatenate([weight[4:8], weight[:4], weight[8:]])  # i and f exchanged
+    exchanged = np.concatenate([weight[4:8], weight[:4], weight[8:]])  # i and f
+    converted.parameters['lstm.weight_hh_l0'] = exchanged
     difference = verify.verify_source(converted, path)
     assert not difference.good and difference.worst > 1e-2
     converted.parameters['lstm.weight_hh_l0'] = np.full_like(weight, np.nan)

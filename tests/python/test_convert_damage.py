@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""latchwork.convert on files that are damaged, hostile, or hold what bricks cannot: always one exception with a sentence."""
+"""latchwork.convert on files that are damaged, hostile, or hold what bricks cannot: one exception with a sentence."""
 import copy
 import json
 import os
@@ -42,7 +42,8 @@ def changed(name, folder, *steps, value):
 
 @pytest.mark.parametrize(('text', 'words'), [
     (b'', 'not JSON'), (b'{', 'not JSON'), (b'\xff\xfe', 'not JSON'), (b'[]', 'no object'), (b'7', 'no object'),
-    (b'{"a": 1, "a": 2}', "key 'a' is there twice"), (b'{"weights": NaN}', 'no number'), (b'{"x": 1' + b'0' * 9999 + b'}', ''),
+    (b'{"a": 1, "a": 2}', "key 'a' is there twice"), (b'{"weights": NaN}', 'no number'),
+    (b'{"x": 1' + b'0' * 9999 + b'}', ''),
     (b'[' * 100_000, 'nested more than 64'), (b'{"a":' * 100_000, 'nested more than 64'),
     (b'["' + b']' * 99 + b'",' + b'[' * 70, 'nested more than 64'), (b'["\\"' + b'[' * 70 + b'"]', 'no object'),
     (b'"' + b'\\"' * 100_000, 'not JSON'),
@@ -177,7 +178,8 @@ def test_models_of_keras_that_are_no_chain(tmp_path):
     pytest.importorskip('h5py')
 
     def other_source(config):
-        layer(config, 2)['inbound_nodes'][0]['args'][0]['config']['keras_history'][0] = config['config']['layers'][0]['name']
+        source = layer(config, 2)['inbound_nodes'][0]['args'][0]['config']['keras_history']
+        source[0] = config['config']['layers'][0]['name']
 
     refused(rewritten('keras_bidirectional.keras', tmp_path, other_source), NotImplementedError, 'expected a chain')
 
@@ -188,7 +190,8 @@ def test_models_of_keras_that_are_no_chain(tmp_path):
     refused(rewritten('keras_bidirectional.keras', tmp_path, two_sources), NotImplementedError, 'expected a chain')
     refused(rewritten('keras_bidirectional.keras', tmp_path, lambda c: layer(c, 1)['config'].update(merge_mode='sum')),
             NotImplementedError, "merge_mode is 'sum'")
-    refused(rewritten('keras_lstm.keras', tmp_path, lambda c: c.update(class_name='Mine')), NotImplementedError, 'a Mine')
+    refused(rewritten('keras_lstm.keras', tmp_path, lambda c: c.update(class_name='Mine')), NotImplementedError,
+            'a Mine')
     refused(rewritten('keras_lstm.keras', tmp_path, lambda c: layer(c, 1).update(class_name='Conv1D')),
             NotImplementedError, 'Conv1D', 'not supported')
     refused(rewritten('keras_lstm.keras', tmp_path, lambda c: {'config': 3}), FormatError, "no 'class_name'")
@@ -248,7 +251,11 @@ def test_hdf5_that_is_none(tmp_path):
         del group[place]
         group[place] = np.zeros((3, 12), np.int32)
 
+    def not_text(file):
+        file.attrs['model_config'] = np.bytes_(b'{"class_name": "\xff"}')
+
     refused(edited(remove), FormatError, 'holds weights alone')
+    refused(edited(not_text), FormatError, 'model.h5')
     refused(edited(link(h5py.ExternalLink(str(outside), '/' + place))), FormatError, 'is a link')
     refused(edited(link(h5py.SoftLink('/elsewhere'))), FormatError, 'is a link')
     refused(edited(large), FormatError, 'more than its whole file')
@@ -298,12 +305,16 @@ FLAT = ('Squeeze', ['Y', 'one'], ['f'], {})
     ([RNN, ('Squeeze', ['Y', 'zero'], ['y'], {})], {}, 'takes away another axis'),
     ([RNN, FLAT, ('Gather', ['f', 'c'], ['y'], {})], {'c': np.array(0)}, 'something else than the last step'),
     ([RNN, FLAT, ('Gather', ['f', 'c'], ['y'], {'axis': 2})], {'c': np.array(-1)}, 'something else than the last step'),
-    ([RNN, FLAT, ('MatMul', ['f', 'c'], ['y'], {})], {'c': np.ones((5, 2), F32)}, 'its input is 2 wide, its weights expect 5'),
+    ([RNN, FLAT, ('Gather', ['f', 'c'], ['y'], {'axis': 3})], {'c': np.array(-1)}, 'axis 3 is outside -3 to 2'),
+    ([RNN, ('Squeeze', ['Y', 'c'], ['y'], {})], {'c': np.array([5])}, 'axis 5 is outside'),
+    ([('Shape', ['x'], ['n'], {}), ('Cast', ['n'], ['s'], {'to': 1}), ('Relu', ['s'], ['y'], {})], {}, 'from a brick'),
+    ([RNN, FLAT, ('MatMul', ['f', 'c'], ['y'], {})], {'c': np.ones((5, 2), F32)}, 'is 2 wide, its weights expect 5'),
     ([RNN, FLAT, ('MatMul', ['c', 'f'], ['y'], {})], {'c': np.ones((2, 2), F32)}, 'second input is no constant'),
     ([RNN, FLAT, ('Transpose', ['f'], ['s'], {'perm': [2, 0, 1]}), ('MatMul', ['s', 'c'], ['y'], {})],
      {'c': np.ones((2, 2), F32)}, 'expected features last'),
     ([RNN, ('RNN', ['H', 'W2', 'R'], ['', 'y'], {'hidden_size': 2})], {'W2': np.ones((1, 2, 2), F32)}, 'axes'),
-    ([RNN, FLAT, ('Transpose', ['f'], ['s'], {'perm': [1, 0, 2]}), ('RNN', ['s', 'W2', 'R'], ['y'], {'hidden_size': 2})],
+    ([RNN, FLAT, ('Transpose', ['f'], ['s'], {'perm': [1, 0, 2]}),
+      ('RNN', ['s', 'W2', 'R'], ['y'], {'hidden_size': 2})],
      {'W2': np.ones((1, 2, 2), F32)}, 'its X has the axes BTF, expected TBF'),
     ([('RNN', ['x', 'W', 'R', '', 'n'], ['y'], {'hidden_size': 2})], {'n': np.array([1], np.int32)},
      'sequence_lens is a constant'),
@@ -333,7 +344,8 @@ def test_a_native_file_whose_extra_tensors_are_wrong(tmp_path):
                                 ('initial.gru.hidden_l0', np.zeros(2, np.int64), 'expected a list of float32')]:
         safetensors.save_file({**model.parameters(), name: values}, path, metadata)
         refused(path, FormatError, words)
-    for name in ('initial.gru.hidden_l7', 'initial.other.hidden_l0', 'initial.gru.mood_l0', 'initial.gru.cell_l0', 'initial.x'):
+    for name in ('initial.gru.hidden_l7', 'initial.other.hidden_l0', 'initial.gru.mood_l0', 'initial.gru.cell_l0',
+                 'initial.x'):
         safetensors.save_file({**model.parameters(), name: np.zeros(2, F32)}, path, metadata)
         converted = convert.load(path)
         with pytest.raises((ValueError, LookupError)):

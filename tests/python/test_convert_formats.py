@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """latchwork.convert: golden files of other tools, and ways there and back without a lost bit.
 
-A golden vector comes from the tool itself (tests/golden/convert/make_convert_golden.py says which), so an exchanged gate,
-a transposed matrix or a forgotten bias shows. What needs h5py, onnx, onnxruntime or torch is skipped without it.
+A golden vector comes from the tool itself (tests/golden/convert/make_convert_golden.py says which), so an exchanged
+gate, a transposed matrix or a forgotten bias shows. What needs h5py, onnx, onnxruntime or torch is skipped without it.
 """
 import dataclasses
 import json
@@ -31,6 +31,32 @@ def test_keras(name):
     converted = convert.load(path)
     assert converted.last == (y.ndim == 2)
     np.testing.assert_allclose(run(converted, x), y, **CLOSE)
+
+
+def of_keras_2(source, path):
+    """The same model as Keras 2 wrote it: bytes, ":0" behind the names, bare names of layers in a functional graph."""
+    import h5py
+    with h5py.File(source) as old, h5py.File(path, 'w') as new:
+        config = json.loads(old.attrs['model_config'])
+        for layer in config['config']['layers']:
+            layer['config'].pop('dtype', None)
+            layer['inbound_nodes'] = [[[node['args'][0]['config']['keras_history'][0], 0, 0, {}]]
+                                      for node in layer.get('inbound_nodes', [])]
+        new.attrs['model_config'] = np.bytes_(json.dumps(config).encode())
+        for name, group in old['model_weights'].items():
+            made = new.create_group(f'model_weights/{name}')
+            names = [f'{each.split("/", 1)[1]}:0' for each in group.attrs['weight_names']]
+            made.attrs['weight_names'] = np.array([each.encode() for each in names], 'S')
+            for each, full in zip(names, group.attrs['weight_names']):
+                made[each] = group[full][()]
+
+
+@pytest.mark.parametrize('name', ['keras_lstm.h5', 'keras_bidirectional.h5', 'keras_gru_before.h5'])
+def test_the_older_keras(name, tmp_path):
+    pytest.importorskip('h5py')
+    path, x, y = golden(name)
+    of_keras_2(path, tmp_path / 'model.h5')
+    np.testing.assert_allclose(run(convert.load(tmp_path / 'model.h5'), x), y, **CLOSE)
 
 
 @pytest.mark.parametrize('name', ONNX)
@@ -152,7 +178,8 @@ def test_onnx_inputs_for_states_and_lengths_become_notes(tmp_path):
     path = tmp_path / 'model.onnx'
     path.write_bytes(message.SerializeToString())
     notes = ' '.join(convert.load(path).notes)
-    assert "'lengths' is lengths=" in notes and "'h0' is the hidden state" in notes and "'c0' is the cell state" in notes
+    assert "'lengths' is lengths=" in notes
+    assert "'h0' is the hidden state" in notes and "'c0' is the cell state" in notes
 
 
 TORCH = [
@@ -243,7 +270,8 @@ def test_what_cannot_be_exported(bricks, to, words, tmp_path):
 
 
 def test_names_that_say_no_format(tmp_path):
-    for call in (lambda: convert.load(tmp_path / 'model.bin'), lambda: convert.save(make([lw.GRU(1, 1)]), tmp_path / 'x.bin'),
-                 lambda: convert.save(make([lw.GRU(1, 1)]), tmp_path / 'x.onnx', to='tflite')):
+    model = make([lw.GRU(1, 1)])
+    for call in (lambda: convert.load(tmp_path / 'model.bin'), lambda: convert.save(model, tmp_path / 'x.bin'),
+                 lambda: convert.save(model, tmp_path / 'x.onnx', to='tflite')):
         with pytest.raises(ValueError, match='expected one of'):
             call()

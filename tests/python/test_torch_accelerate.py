@@ -17,7 +17,8 @@ class Tagger(nn.Module):
     def __init__(self):
         super().__init__()
         self.embed = nn.Embedding(10, 6)
-        self.encoder = nn.ModuleList([nn.LSTM(6, 5, bidirectional=True, batch_first=True), nn.GRU(10, 7, batch_first=True)])
+        self.encoder = nn.ModuleList([nn.LSTM(6, 5, bidirectional=True, batch_first=True),
+                                      nn.GRU(10, 7, batch_first=True)])
         self.again = self.encoder[1]  # shared
         self.tied = nn.GRU(7, 7, batch_first=True)
         self.other = nn.GRU(7, 7, batch_first=True)
@@ -38,6 +39,11 @@ class Tagger(nn.Module):
         return self.head(self.exact(h.double())[0].float())
 
 
+def identities(model):
+    return {name: (id(module), [id(p) for p in module.parameters(recurse=False)])
+            for name, module in model.named_modules()}
+
+
 def train(model, words):
     optimiser = torch.optim.SGD(model.parameters(), lr=0.1)
     losses = []
@@ -55,7 +61,7 @@ def test_a_nested_model(counting):
     model = Tagger()
     words, seen = torch.randint(10, (3, 8)), []
     model.encoder[0].register_forward_hook(lambda *_: seen.append('hook'))
-    before = {name: (module, [id(p) for p in module.parameters(recurse=False)]) for name, module in model.named_modules()}
+    before = identities(model)
     expected = model(words)
     twin = copy.deepcopy(model)
 
@@ -64,8 +70,7 @@ def test_a_nested_model(counting):
     assert list(result.kept) == ['special', 'exact']
     assert 'Subclass' in result.kept['special'] and 'torch.float64' in result.kept['exact']
     assert 'encoder.0: runs on Latchwork' in str(result) and 'exact: left to PyTorch: its parameter' in str(result)
-    after = {name: (module, [id(p) for p in module.parameters(recurse=False)]) for name, module in model.named_modules()}
-    assert {n: (id(m), p) for n, (m, p) in before.items()} == {n: (id(m), p) for n, (m, p) in after.items()}
+    assert identities(model) == before
     assert model.again is model.encoder[1] and model.other.weight_hh_l0 is model.tied.weight_hh_l0
     assert repr(model) == repr(twin) and list(model.state_dict()) == list(twin.state_dict())
     assert isinstance(model.encoder[0], nn.LSTM) and type(model.encoder[0]) is lt.LSTM
@@ -118,7 +123,8 @@ def test_what_cannot_be_replaced_says_why():
     odd = nn.RNNCell(3, 5)
     odd.nonlinearity = 'sine'
     model = nn.ModuleDict({
-        'on meta': nn.LSTM(3, 5, device='meta'), 'in half': nn.GRU(3, 5).half(), 'own forward': with_forward, 'odd': odd,
+        'on meta': nn.LSTM(3, 5, device='meta'), 'in half': nn.GRU(3, 5).half(), 'own forward': with_forward,
+        'odd': odd,
         'parametrised': nn.utils.parametrizations.weight_norm(nn.LSTM(3, 5), 'weight_hh_l0'),
         'script': torch.jit.script(nn.LSTM(3, 5)), 'linear': nn.Linear(3, 5)})
     kept = lt.accelerate(model).kept

@@ -139,7 +139,8 @@ def arguments(mode, batch_first, states, grad=True):
     rows = 4 if batch_first else 2
     h0 = torch.randn(2, rows, 5).requires_grad_(grad) if states else None
     c0 = torch.randn(2, rows, 5).requires_grad_(grad) if states and mode == 'LSTM' else None
-    return x, h0, c0, [p.detach().requires_grad_(grad) for p in module.parameters()], mode, 5, 2, False, True, 0, batch_first
+    weights = [p.detach().requires_grad_(grad) for p in module.parameters()]
+    return x, h0, c0, weights, mode, 5, 2, False, True, 0, batch_first
 
 
 @pytest.mark.parametrize('states', [False, True])

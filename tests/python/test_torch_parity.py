@@ -27,7 +27,7 @@ def loss(tensors):
 
 
 def close_gradients(a, b):
-    """Each element to 1e-4, or to 1e-5 of the tensor's largest: gradients of a ReLU network grow, and so do their sums."""
+    """Each element to 1e-4, or to 1e-5 of the tensor's largest: gradients of a ReLU network grow."""
     if a is None or b is None:
         assert all(gradient is None or not gradient.any() for gradient in (a, b))
         return

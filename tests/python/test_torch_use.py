@@ -259,7 +259,7 @@ def test_autocast_gives_the_types_of_pytorch(name):
                 torch.testing.assert_close(p, q, rtol=0.02, atol=0.02)
             if grad:
                 a[0].float().sum().backward()
-                assert ours.weight_hh.grad.dtype is torch.float32 if name in CELLS else ours.weight_hh_l0.grad is not None
+                assert all(p.grad.dtype is torch.float32 for p in ours.parameters())
 
 
 @pytest.mark.parametrize('dtype', [torch.float64, torch.bfloat16])
@@ -488,3 +488,11 @@ def test_distributed_data_parallel_over_gloo():
         optimiser.step()
     for a, b in zip(got[0], module.parameters()):
         torch.testing.assert_close(torch.tensor(a), b.detach(), rtol=1e-4, atol=1e-5)
+
+
+def test_without_pytorch_the_sentence_says_what_to_install():
+    import subprocess
+    import sys
+    code = 'import sys; sys.modules["torch"] = None; import latchwork, latchwork.torch'
+    done = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 1 and "needs PyTorch: pip install 'latchwork[torch]'" in done.stderr
