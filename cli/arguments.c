@@ -13,7 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define OPTIONS_MAX 24
+#define OPTIONS_MAX 40
 #define HELP_VALUE 1000
 
 /* Texts of the command line, which live until the program ends. */

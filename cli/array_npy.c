@@ -275,9 +275,10 @@ int npy_parse_integers(const char *path, const void *bytes, size_t size, size_t 
     if (status != EXIT_OK)
         return status;
     if (header.kind != 'i' || (header.item != 4 && header.item != 8))
-        return fail("%s: the lengths are of type '<%c%zu'; expected '<i8' or '<i4'", path, header.kind, header.item);
+        return fail("%s: the whole numbers are of type '<%c%zu'; expected '<i8' or '<i4'", path, header.kind,
+                    header.item);
     if (header.rank != 1)
-        return fail("%s: the lengths have the shape %s; expected one dimension, (B,)", path,
+        return fail("%s: the whole numbers have the shape %s; expected one dimension", path,
                     shape_text(header.shape, header.rank, shape));
     long long *list = allocate(header.count, sizeof *list);
     if (!list)

@@ -24,6 +24,7 @@ echo
 echo "== Learning: one bit kept for 1,000 steps ==========================================================="
 command=$build/latchwork
 report=$build/latch.html
+echo "LSTM, learning rate 0.02; then a plain RNN, learning rate 0.001, 300 updates:"
 "$command" train latch --length 1000 --cell lstm --hidden 64 --seed 1 --report "$report" | tee "$build/latch.txt"
 "$command" train latch --length 1000 --cell rnn --hidden 64 --seed 1 --updates 300
 echo "Loss curves, gates, and the gradient on its way back through time: $report"
