@@ -486,8 +486,8 @@ LW_API void lw_tensors_close(lw_tensors *tensors);
 LW_API size_t lw_tensors_count(const lw_tensors *tensors);
 LW_API lw_status lw_tensors_get(const lw_tensors *tensors, size_t index, lw_tensor *tensor);
 LW_API lw_status lw_tensors_find(const lw_tensors *tensors, const char *name, lw_tensor *tensor);
-/* Copies a tensor of a floating-point type (F64, F32, F16, BF16, F8_E5M2, F8_E4M3) as f32. What lies beyond the range of
- * f32 becomes an infinity. `count` must be the tensor's. */
+/* Copies a tensor of a floating-point type (F64, F32, F16, BF16, F8_E5M2, F8_E4M3) as f32. What lies beyond the range
+ * of f32 becomes an infinity. `count` must be the tensor's. */
 LW_API lw_status lw_tensors_read(const lw_tensors *tensors, size_t index, float *values, size_t count);
 /* Value of a key of the file's metadata, or NULL. Lives with the file. */
 LW_API const char *lw_tensors_metadata(const lw_tensors *tensors, const char *key);
@@ -512,8 +512,8 @@ LW_API lw_status lw_tensors_write(const char *path, const lw_tensor *tensors, si
  *     lw_tape_backward(tape, &g);
  *
  * The outputs have the same bits as those of lw_run with the same parameters, and the gradients do not depend on the
- * number of threads or the instruction set: every sum has a fixed order. A gate's argument at or beyond gate_clip passes
- * no gradient; a cell beyond cell_clip passes none.
+ * number of threads or the instruction set: every sum has a fixed order. A gate's argument at or beyond gate_clip
+ * passes no gradient; a cell beyond cell_clip passes none.
  * ------------------------------------------------------------------------------------------------------ */
 typedef struct lw_tape lw_tape;
 
@@ -525,10 +525,11 @@ LW_API void lw_tape_destroy(lw_tape *tape);
  * gates' gradients and those of its input and output. 0 where the size overflows. */
 LW_API size_t lw_tape_bytes(const lw_tape *tape, size_t steps, size_t batch);
 
-/* Memory for time: with `steps` above 0 a forward run keeps its input and the states at every `steps`-th step alone, and
- * lw_tape_backward runs each segment forward once more before it goes back through it. The gradients have the same bits;
- * of the activations only a segment's are held, so that segments of about sqrt(T) steps need memory of that order. For
- * models without reverse layers (LW_ERR_UNSUPPORTED otherwise). 0: off, as after lw_tape_create. Forgets the last run. */
+/* Memory for time: with `steps` above 0 a forward run keeps its input and the states at every `steps`-th step alone,
+ * and lw_tape_backward runs each segment forward once more before it goes back through it. The gradients have the same
+ * bits; of the activations only a segment's are held, so that segments of about sqrt(T) steps need memory of that
+ * order. For models without reverse layers (LW_ERR_UNSUPPORTED otherwise). 0: off, as after lw_tape_create. Forgets
+ * the last run. */
 LW_API lw_status lw_tape_set_segment(lw_tape *tape, size_t steps);
 
 /* Runs forward as lw_run does, probes excepted, and keeps what lw_tape_backward needs. `parameters` has a pointer for
@@ -543,8 +544,8 @@ typedef enum lw_store {
 
 typedef struct lw_gradients {
     size_t size;
-    /* In: of the loss with respect to the outputs, shape and strides as io.output had them in the forward run, and to the
-     * final states (its h and c vectors). NULL: zero. Gradients of outputs beyond a row's length are ignored. */
+    /* In: of the loss with respect to the outputs, shape and strides as io.output had them in the forward run, and to
+     * the final states (its h and c vectors). NULL: zero. Gradients of outputs beyond a row's length are ignored. */
     const float *output;
     size_t output_step_stride, output_row_stride;
     const lw_state *final_state;
@@ -627,10 +628,10 @@ typedef struct lw_score {
 /* Computes the loss, its gradient dy and how many were right, in double; dy is rounded to f32. Stable for any finite
  * logits: softmax by the largest logit, softplus by |y|. An infinity: for a cross-entropy -inf is probability zero, and
  * +inf, or -inf in all of a row, gives NaN; for a binary cross-entropy the loss of an infinite logit is infinite where
- * it is wrong and NaN where it is right, as 0 * infinity is, while its gradient is finite. LW_ERR_ARGUMENT names a class outside its range by step and row, LW_ERR_SHAPE a length, or
- * strides that make rows of dy overlap; then dy is untouched. Allocates nothing; any thread, as long as the arrays are
- * its own. Formulas: Bishop 2006, chapter 4; as PyTorch's mse_loss, cross_entropy and
- * binary_cross_entropy_with_logits with reduction "mean". */
+ * it is wrong and NaN where it is right, as 0 * infinity is, while its gradient is finite. LW_ERR_ARGUMENT names a
+ * class outside its range by step and row, LW_ERR_SHAPE a length, or strides that make rows of dy overlap; then dy is
+ * untouched. Allocates nothing; any thread, as long as the arrays are its own. Formulas: Bishop 2006, chapter 4; as
+ * PyTorch's mse_loss, cross_entropy and binary_cross_entropy_with_logits with reduction "mean". */
 LW_API lw_status lw_loss_evaluate(const lw_loss *loss, lw_score *score);
 
 typedef enum lw_optimiser_kind {
@@ -672,9 +673,9 @@ LW_API lw_status lw_optimiser_create(const lw_optimiser_options *options, const 
                                      lw_optimiser **optimiser);
 LW_API void lw_optimiser_destroy(lw_optimiser *optimiser); /* NULL is allowed */
 
-/* One update, in one pass over memory (one more over the gradients if their norm is wanted). With g the clipped gradient
- * of parameter p, r the rate, n the number of this tensor's updates, this one included, and g = g + decay * p first but
- * for AdamW:
+/* One update, in one pass over memory (one more over the gradients if their norm is wanted). With g the clipped
+ * gradient of parameter p, r the rate, n the number of this tensor's updates, this one included, and g = g + decay * p
+ * first but for AdamW:
  *     SGD      m = momentum * m + g                          p = p - r * m    (Nesterov: p - r * (g + momentum * m))
  *     RMSprop  v = alpha * v + (1 - alpha) * g^2             d = g / (sqrt(v) + epsilon)
  *              m = momentum * m + d                          p = p - r * m
@@ -751,9 +752,9 @@ typedef struct lw_initialise_options {
         .size = sizeof(lw_initialise_options) \
     }
 
-/* Fills every parameter anew. Each gate's matrix is treated by itself: (H, I) and (H, R), not (G*H, I). With the default
- * options the same bits as lw_model_initialise. The numbers depend on the options, the parameter's name and the element
- * alone. An orthogonal matrix is a product of reflections (Stewart 1980), uniform over all such matrices.
+/* Fills every parameter anew. Each gate's matrix is treated by itself: (H, I) and (H, R), not (G*H, I). With the
+ * default options the same bits as lw_model_initialise. The numbers depend on the options, the parameter's name and
+ * the element alone. An orthogonal matrix is a product of reflections (Stewart 1980), uniform over all such matrices.
  * LW_ERR_ARGUMENT for a rule that does not fit, or chrono on a brick without biases; LW_ERR_BUSY once a state or a
  * context uses the model; the model is then as it was. */
 LW_API lw_status lw_model_initialise_with(lw_model *model, const lw_initialise_options *options);

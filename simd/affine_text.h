@@ -4,9 +4,9 @@
  * passes through the two loops here. The order of summation is k rising for each output, whatever the tile.
  */
 
-/* acc[r * V + v] += sum over k of w[k][v] * x[r][k]; V and R are constant after inlining. The shorter side of the tile is
- * held in registers and the longer one taken a vector at a time, which is what fits beside the accumulators. Each k also
- * asks for one line of what is needed next, at `ahead`. */
+/* acc[r * V + v] += sum over k of w[k][v] * x[r][k]; V and R are constant after inlining. The shorter side of the tile
+ * is held in registers and the longer one taken a vector at a time, which is what fits beside the accumulators. Each k
+ * also asks for one line of what is needed next, at `ahead`. */
 LW_INLINE void chain(lw_vec *acc, const int V, const int R, const float *restrict w, const float *restrict x,
                      size_t x_stride, size_t k, const char *ahead)
 {
@@ -113,7 +113,8 @@ LW_INLINE void tile_rows(const int V, size_t rows, const float *w, const float *
 #define LW_K_BLOCK 128
 
 /* Where many tiles pass over a block there is time to fetch the next one from the outer levels of the memory: its lines
- * are shared among the first tiles. A few tiles would only evict what they still need; they ask for their own outputs. */
+ * are shared among the first tiles. A few tiles would only evict what they still need; they ask for their own outputs.
+ * */
 #define LW_FETCH_TILES 6
 
 /* One panel: out (rows, V, L) = bias + x times w. Rows are dealt to tiles as evenly as they go. */

@@ -42,7 +42,8 @@ static double kernel_peak(size_t count)
     return 2.0 * CHAINS * LW_LANES * (double)count;
 }
 
-/* Two streams, because one does not keep the prefetchers of the outer levels busy; chains enough that only loads limit. */
+/* Two streams, because one does not keep the prefetchers of the outer levels busy; chains enough that only loads
+ * limit. */
 static float kernel_read(size_t n, const float *from)
 {
     enum { CHAINS = 4 };

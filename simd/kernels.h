@@ -109,8 +109,8 @@ struct lw_back {
     enum lw_kernel_function function; /* RNN, dense */
 };
 
-/* The factors of a weight's gradient, sum over k of d[k] times x[k]. Row k of either is `step` floats from row k - 1, and
- * may lie before it. */
+/* The factors of a weight's gradient, sum over k of d[k] times x[k]. Row k of either is `step` floats from row k - 1,
+ * and may lie before it. */
 struct lw_outer {
     size_t count; /* of k */
     const float *d;
@@ -153,8 +153,8 @@ struct lw_kernels {
     /* y (rows, C * L) += x (rows, K) times a wide matrix, whose bias is not used: y takes its place. */
     void (*dense_add)(const struct lw_matrix *m, size_t rows, const float *x, size_t x_stride, float *y,
                       size_t y_stride, size_t begin, size_t end);
-    /* Adds sum over k, rising, of d[k] x[k] to dw, laid out like m->w, and of d[k] to dbias, like m->bias. Lanes beyond the
-     * last unit get numbers without a meaning. */
+    /* Adds sum over k, rising, of d[k] x[k] to dw, laid out like m->w, and of d[k] to dbias, like m->bias. Lanes
+     * beyond the last unit get numbers without a meaning. */
     void (*outer)(const struct lw_matrix *m, const struct lw_outer *o, float *dw, float *dbias, size_t begin,
                   size_t end);
 

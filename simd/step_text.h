@@ -81,8 +81,8 @@ LW_INLINE void store_first(float *to, lw_vec a, size_t n)
     memcpy(to, all, n * sizeof(float));
 }
 
-/* Gradient of an argument from that of its activation a, whose derivative is `slope`. None where the argument was beyond
- * the limit, which shows in the activation: it has the value that the limit gives. A NaN stays one. */
+/* Gradient of an argument from that of its activation a, whose derivative is `slope`. None where the argument was
+ * beyond the limit, which shows in the activation: it has the value that the limit gives. A NaN stays one. */
 LW_INLINE lw_vec argument_gradient(const struct lw_back *b, lw_vec da, lw_vec slope, lw_vec a, lw_vec low, lw_vec high)
 {
     lw_vec d = v_mul(da, slope), none = v_mul(d, v_set(0.0f));

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Numbers as little-endian bytes, whatever the machine's own order: for what is saved and restored. Each function returns
- * the place behind what it wrote or read. */
+/* Numbers as little-endian bytes, whatever the machine's own order: for what is saved and restored. Each function
+ * returns the place behind what it wrote or read. */
 #ifndef LW_BYTES_H
 #define LW_BYTES_H
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The checks that several public functions share: objects in use, batches, strides, overlaps, a whole lw_io. Called by the
- * api files; changes nothing but the busy marks and the strides that it completes. */
+/* The checks that several public functions share: objects in use, batches, strides, overlaps, a whole lw_io. Called by
+ * the api files; changes nothing but the busy marks and the strides that it completes. */
 #include "check.h"
 
 /* An object that a call uses; a second call at the same time is refused. */

@@ -33,8 +33,8 @@ struct lw_context {
     size_t team_count;
     struct lw_plan step_plan; /* one step of LW_SHORT_ROWS: where the short way finds its scratch */
     double step_cycles;       /* predicted, of one row and step on one thread */
-    /* On a busy machine threads keep missing each other: then the next `rest` calls run on one, and more of them each time
-     * that it happens again. */
+    /* On a busy machine threads keep missing each other: then the next `rest` calls run on one, and more of them each
+     * time that it happens again. */
     size_t rest, patience;
     struct lw_plan call_plan; /* of the call that is running */
 };

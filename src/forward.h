@@ -11,8 +11,8 @@ struct lw_call {
     lw_state *state;         /* `batch` rows, or NULL */
     lw_state *const *states; /* or `batch` states of one row */
     lw_io io;                /* strides filled in */
-    /* Of a segment of a longer run: the lengths of the whole run, by which rows are sorted in every segment alike. NULL: not
-     * one. */
+    /* Of a segment of a longer run: the lengths of the whole run, by which rows are sorted in every segment alike.
+     * NULL: not one. */
     const size_t *whole_lengths;
     struct lw_recording *recording; /* NULL: nothing is kept */
     bool keep_state;                /* the streams' states are read, not written */
@@ -21,7 +21,8 @@ struct lw_call {
 
 lw_status lw_forward_run(struct lw_call *call);
 
-/* One step on the calling thread. A few rows go the short way: nothing is planned, shared or copied that need not be. */
+/* One step on the calling thread. A few rows go the short way: nothing is planned, shared or copied that need not be.
+ * */
 lw_status lw_forward_step(lw_context *context, lw_state *state, const float *x, float *y);
 
 /* The short way, on the state's own memory; at most LW_SHORT_ROWS rows. (step.c) */

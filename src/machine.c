@@ -20,8 +20,8 @@ void lw_machine_fill(lw_machine *machine)
     lw_cpu_name(machine->cpu_name, sizeof machine->cpu_name);
 }
 
-/* All threads do the same at once, again and again; the best run of each thread counts, because others disturb a run but
- * never speed it up. */
+/* All threads do the same at once, again and again; the best run of each thread counts, because others disturb a run
+ * but never speed it up. */
 struct race {
     const struct lw_kernels *kernels;
     struct lw_barrier start;

@@ -22,9 +22,10 @@ void lw_parallel_run(size_t count, lw_parallel parallel, void *pool, lw_task tas
  * All `count` threads wait for each other: each spins for a while, then yields, then sleeps for short times.
  *
  * On a machine that is busy with something else a thread of the team may not be running at all, and a barrier in every
- * step would then cost a time slice in every step. So the barrier counts how often somebody had to wait beyond its spin,
- * and says `alone` to all of them, at the same barrier, once that has happened too often: one thread then does better to
- * go on by itself. lw_barrier_begin forgets the count. Lines of cache of their own, because everybody writes them.
+ * step would then cost a time slice in every step. So the barrier counts how often somebody had to wait beyond its
+ * spin, and says `alone` to all of them, at the same barrier, once that has happened too often: one thread then does
+ * better to go on by itself. lw_barrier_begin forgets the count. Lines of cache of their own, because everybody writes
+ * them.
  */
 struct lw_barrier {
     _Alignas(64) atomic_size_t arrived;

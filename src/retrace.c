@@ -2,8 +2,8 @@
 /*
  * Long sequences in bounded memory: a run is cut into segments, of which only the states between them are kept; the way
  * back runs each segment again, from the last to the first, and records it then (Chen et al. 2016 call that sublinear
- * memory). Called by api_tape.c. The kernels give the same bits again, and the sums of the weights go on from segment to
- * segment in the order that they have in one piece, so the gradients have the same bits too.
+ * memory). Called by api_tape.c. The kernels give the same bits again, and the sums of the weights go on from segment
+ * to segment in the order that they have in one piece, so the gradients have the same bits too.
  */
 #include "tape.h"
 

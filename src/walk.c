@@ -72,8 +72,8 @@ struct walk {
     size_t parts; /* threads that share a step: all of the side's, or 1 once its barrier said so */
 };
 
-/* The side's barrier. False if this thread is to leave: from the barrier that says so on, the first thread does the whole
- * of each step. */
+/* The side's barrier. False if this thread is to leave: from the barrier that says so on, the first thread does the
+ * whole of each step. */
 static bool step_done(struct walk *k)
 {
     if (lw_barrier_wait(k->side->barrier, k->parts))

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * One thread's view of a run, shared by forward.c (blocks, segments, levels) and walk.c (the steps of one direction of a
- * level).
+ * One thread's view of a run, shared by forward.c (blocks, segments, levels) and walk.c (the steps of one direction of
+ * a level).
  *
- * In a block the rows are sorted by falling length, so that the active rows of a step are always the first ones. A level
- * writes its outputs into a trail of segment + 1 slots, which is also where the next step finds its state: a forward
- * level starts from slot 0 and writes slot t + 1, a reverse one writes slot t, and each row starts from the slot behind
- * its last step. Slots beyond a row's length are never read, except for that start.
+ * In a block the rows are sorted by falling length, so that the active rows of a step are always the first ones. A
+ * level writes its outputs into a trail of segment + 1 slots, which is also where the next step finds its state: a
+ * forward level starts from slot 0 and writes slot t + 1, a reverse one writes slot t, and each row starts from the
+ * slot behind its last step. Slots beyond a row's length are never read, except for that start.
  */
 #ifndef LW_WALK_H
 #define LW_WALK_H

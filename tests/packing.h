@@ -40,7 +40,8 @@ static inline bool pack_row(const struct packing *p, size_t column, size_t lane,
     return unit < p->units;
 }
 
-/* Where vector (column) of item k stands, of `items` in a panel: k = K inputs of a weight, rows of an `affine` result. */
+/* Where vector (column) of item k stands, of `items` in a panel: k = K inputs of a weight, rows of an `affine` result.
+ * */
 static inline size_t pack_at(const struct packing *p, size_t items, size_t column, size_t item)
 {
     size_t width = pack_width(p), panel = column / width;

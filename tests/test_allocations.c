@@ -295,7 +295,8 @@ static int forbid_system_calls(void)
     return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) || prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program);
 }
 
-/* What a child does: a rig of its own, for the library runs on one thread in the child of a process that has used it. */
+/* What a child does: a rig of its own, for the library runs on one thread in the child of a process that has used it.
+ * */
 struct walk_plan {
     lw_isa isa;
     size_t kind, threads, hidden, steps;

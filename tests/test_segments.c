@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Tapes in segments: the outputs, final states and gradients of a run whose activations are made again, segment by
- * segment, have the bits of the run in one piece, for every cell, ragged batches, both kinds of output and any length of
- * the segments; and the memory that a tape asks for grows with the segment, not with the sequence.
+ * segment, have the bits of the run in one piece, for every cell, ragged batches, both kinds of output and any length
+ * of the segments; and the memory that a tape asks for grows with the segment, not with the sequence.
  */
 #include <criterion/criterion.h>
 #include <criterion/parameterized.h>
