@@ -105,7 +105,7 @@ static void back_map(const struct back_worker *w, size_t index, size_t count, co
     const struct lw_level *level = &w->model->levels[index];
     const struct lw_level_record *record = &w->recording->levels[index];
     const struct lw_back_space *space = w->space;
-    struct lw_back_step step = {.outputs = level->output};
+    struct lw_back_step step = {0};
     step.back = (struct lw_back){.rows = count,
                                  .hidden = level->output,
                                  .h = record->out.data,
@@ -183,10 +183,8 @@ static void back_direction(const struct back_worker *w, size_t index, size_t d, 
     const bool reverse = lw_level_reverse(level, d);
     const size_t stride = record->trail_stride, gates_stride = record->gates_stride, lanes = w->model->lanes;
 
-    struct lw_back_step step = {.outputs = level->output,
-                                .projected_stride = space->projected_stride,
-                                .wide = space->wide,
-                                .wide_stride = space->wide_stride};
+    struct lw_back_step step = {
+        .projected_stride = space->projected_stride, .wide = space->wide, .wide_stride = space->wide_stride};
     step.back = (struct lw_back){.hidden = level->hidden,
                                  .gates_stride = gates_stride,
                                  .c_stride = gates_stride,

@@ -47,7 +47,6 @@ struct lw_back_weights {
 /* One step of the way back: what the kernels take, and rows beside it. */
 struct lw_back_step {
     struct lw_back back;
-    size_t outputs;   /* of the layer: width of dy and dh */
     float *projected; /* (rows, P) LSTM with projection: gradient of the projected state, kept for the weights */
     size_t projected_stride;
     float *wide; /* (rows, H) scratch */
