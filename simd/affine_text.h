@@ -6,12 +6,14 @@
 
 /* acc[r * V + v] += sum over k of w[k][v] * x[r][k]; V and R are constant after inlining. The shorter side of the tile
  * is held in registers and the longer one taken a vector at a time, which is what fits beside the accumulators. Each k
- * also asks for one line of what is needed next, at `ahead`. */
+ * also asks for `lines` lines, 1 or 2, of what is needed next, from `ahead` on. */
 LW_INLINE void chain(lw_vec *acc, const int V, const int R, const float *restrict w, const float *restrict x,
-                     size_t x_stride, size_t k, const char *ahead)
+                     size_t x_stride, size_t k, const size_t lines, const char *ahead)
 {
     for (size_t i = 0; i < k; i++, w += V * LW_LANES) {
-        v_prefetch(ahead + i * LW_LINE);
+        v_prefetch(ahead + i * lines * LW_LINE);
+        if (lines == 2)
+            v_prefetch(ahead + (2 * i + 1) * LW_LINE);
         lw_vec held[8];
         if (V <= R) {
             LW_UNROLL
@@ -58,7 +60,7 @@ LW_INLINE void chain_row(lw_vec *acc, const int V, const int P, const float *res
 
 /* One tile: out[r][v] = (first ? bias : out) + this block of k. */
 LW_INLINE void tile(const int V, const int R, const float *w, const float *x, size_t x_stride, size_t k,
-                    const float *bias, float *out, int first, const char *ahead)
+                    const float *bias, float *out, int first, const size_t lines, const char *ahead)
 {
     lw_vec acc[LW_MAX_TILE];
     LW_UNROLL
@@ -67,20 +69,20 @@ LW_INLINE void tile(const int V, const int R, const float *w, const float *x, si
         for (int v = 0; v < V; v++)
             acc[r * V + v] = v_load(first ? bias + v * LW_LANES : out + (r * V + v) * LW_LANES);
     }
-    chain(acc, V, R, w, x, x_stride, k, ahead);
+    chain(acc, V, R, w, x, x_stride, k, lines, ahead);
     LW_UNROLL
     for (int i = 0; i < R * V; i++)
         v_store(out + i * LW_LANES, acc[i]);
 }
 
-#define LW_TILE_CASE(R_)                                         \
-    case R_:                                                     \
-        tile(V, R_, w, x, x_stride, k, bias, out, first, ahead); \
+#define LW_TILE_CASE(R_)                                                \
+    case R_:                                                            \
+        tile(V, R_, w, x, x_stride, k, bias, out, first, lines, ahead); \
         break
 
 /* A tile of `rows` rows, 1 to 8, no more than the instruction set holds for V. */
 LW_INLINE void tile_rows(const int V, size_t rows, const float *w, const float *x, size_t x_stride, size_t k,
-                         const float *bias, float *out, int first, const char *ahead)
+                         const float *bias, float *out, int first, const size_t lines, const char *ahead)
 {
     const int most = V == 4 ? LW_ROWS_4 : V == 3 ? LW_ROWS_3 : V == 2 ? LW_ROWS_2 : LW_ROWS_1;
     switch (rows) {
@@ -89,23 +91,23 @@ LW_INLINE void tile_rows(const int V, size_t rows, const float *w, const float *
         LW_TILE_CASE(3);
     case 4:
         if (most >= 4)
-            tile(V, 4, w, x, x_stride, k, bias, out, first, ahead);
+            tile(V, 4, w, x, x_stride, k, bias, out, first, lines, ahead);
         break;
     case 5:
         if (most >= 5)
-            tile(V, 5, w, x, x_stride, k, bias, out, first, ahead);
+            tile(V, 5, w, x, x_stride, k, bias, out, first, lines, ahead);
         break;
     case 6:
         if (most >= 6)
-            tile(V, 6, w, x, x_stride, k, bias, out, first, ahead);
+            tile(V, 6, w, x, x_stride, k, bias, out, first, lines, ahead);
         break;
     case 7:
         if (most >= 7)
-            tile(V, 7, w, x, x_stride, k, bias, out, first, ahead);
+            tile(V, 7, w, x, x_stride, k, bias, out, first, lines, ahead);
         break;
     default:
         if (most >= 8)
-            tile(V, 8, w, x, x_stride, k, bias, out, first, ahead);
+            tile(V, 8, w, x, x_stride, k, bias, out, first, lines, ahead);
     }
 }
 
@@ -113,20 +115,23 @@ LW_INLINE void tile_rows(const int V, size_t rows, const float *w, const float *
 #define LW_K_BLOCK 128
 
 /* Where many tiles pass over a block there is time to fetch the next one from the outer levels of the memory: its lines
- * are shared among the first tiles. A few tiles would only evict what they still need; they ask for their own outputs.
- * */
+ * are shared among the first tiles. A few tiles ask for their own outputs instead: fetching costs them as much as it
+ * gives, unless the matrix is so large that it comes from beyond the second-level cache of any thread. */
 #define LW_FETCH_TILES 6
+#define LW_FAR_BYTES ((size_t)8 << 20)
+#define LW_FAR_TILES 3 /* with more of them one line for each k is enough */
+#define LW_FAR_BLOCK 64
 
-/* One panel: out (rows, V, L) = bias + x times w. Rows are dealt to tiles as evenly as they go. */
-LW_INLINE void affine_panel(const int V, size_t rows, const float *w, const float *x, size_t x_stride, size_t depth,
-                            const float *bias, float *out)
+/* One panel: out (rows, V, L) = bias + x times w. Rows are dealt to tiles as evenly as they go. Two lines for each k:
+ * the matrix is far. Without a bias the sum goes on from what stands in out. */
+LW_INLINE void affine_panel(const int V, const size_t lines, size_t rows, const float *w, const float *x,
+                            size_t x_stride, size_t depth, const float *bias, float *out)
 {
-    /* Without a bias the sum goes on from what stands in out. */
     const size_t most = V == 4 ? LW_ROWS_4 : V == 3 ? LW_ROWS_3 : V == 2 ? LW_ROWS_2 : LW_ROWS_1;
     size_t tiles = (rows + most - 1) / most;
     if (tiles == 0)
         return;
-    size_t block = tiles == 1 ? depth : LW_K_BLOCK;
+    size_t block = tiles == 1 ? depth : lines == 2 ? LW_FAR_BLOCK : LW_K_BLOCK;
     size_t least = rows / tiles, more = rows % tiles;
     size_t k = 0;
     do {
@@ -135,9 +140,10 @@ LW_INLINE void affine_panel(const int V, size_t rows, const float *w, const floa
         const char *next = (const char *)(w + (k + part) * V * LW_LANES);
         for (size_t i = 0; i < tiles; i++) {
             size_t count = least + (i < more);
+            const bool fetches = lines == 2 || tiles >= LW_FETCH_TILES;
             tile_rows(V, count, w + k * V * LW_LANES, x + row * x_stride + k, x_stride, part, bias,
-                      out + row * V * LW_LANES, k == 0 && bias,
-                      tiles < LW_FETCH_TILES ? (const char *)out : next + i * LW_K_BLOCK * LW_LINE);
+                      out + row * V * LW_LANES, k == 0 && bias, lines,
+                      fetches ? next + i * block * lines * LW_LINE : (const char *)out);
             row += count;
         }
         k += part;
@@ -147,25 +153,44 @@ LW_INLINE void affine_panel(const int V, size_t rows, const float *w, const floa
 static void affine_panel_1(size_t rows, const float *w, const float *x, size_t x_stride, size_t depth,
                            const float *bias, float *out)
 {
-    affine_panel(1, rows, w, x, x_stride, depth, bias, out);
+    affine_panel(1, 1, rows, w, x, x_stride, depth, bias, out);
 }
 
 static void affine_panel_2(size_t rows, const float *w, const float *x, size_t x_stride, size_t depth,
                            const float *bias, float *out)
 {
-    affine_panel(2, rows, w, x, x_stride, depth, bias, out);
+    affine_panel(2, 1, rows, w, x, x_stride, depth, bias, out);
 }
 
 static void affine_panel_3(size_t rows, const float *w, const float *x, size_t x_stride, size_t depth,
                            const float *bias, float *out)
 {
-    affine_panel(3, rows, w, x, x_stride, depth, bias, out);
+    affine_panel(3, 1, rows, w, x, x_stride, depth, bias, out);
 }
 
 static void affine_panel_4(size_t rows, const float *w, const float *x, size_t x_stride, size_t depth,
                            const float *bias, float *out)
 {
-    affine_panel(4, rows, w, x, x_stride, depth, bias, out);
+    affine_panel(4, 1, rows, w, x, x_stride, depth, bias, out);
+}
+
+static void affine_panel_3_far(size_t rows, const float *w, const float *x, size_t x_stride, size_t depth,
+                               const float *bias, float *out)
+{
+    affine_panel(3, 2, rows, w, x, x_stride, depth, bias, out);
+}
+
+static void affine_panel_4_far(size_t rows, const float *w, const float *x, size_t x_stride, size_t depth,
+                               const float *bias, float *out)
+{
+    affine_panel(4, 2, rows, w, x, x_stride, depth, bias, out);
+}
+
+/* Whether a few tiles of `most` rows each do the work of a large matrix. */
+LW_INLINE bool is_far(const struct lw_matrix *m, size_t rows, size_t most)
+{
+    return rows > most && rows <= LW_FAR_TILES * most &&
+           m->depth * m->columns >= LW_FAR_BYTES / (LW_LANES * sizeof(float));
 }
 
 /* Width of panel p: the last one may be narrower. */
@@ -187,10 +212,10 @@ static void affine_from(const struct lw_matrix *m, size_t p, size_t rows, const 
         affine_panel_2(rows, w, x, x_stride, m->depth, bias, out);
         break;
     case 3:
-        affine_panel_3(rows, w, x, x_stride, m->depth, bias, out);
+        (is_far(m, rows, LW_ROWS_3) ? affine_panel_3_far : affine_panel_3)(rows, w, x, x_stride, m->depth, bias, out);
         break;
     default:
-        affine_panel_4(rows, w, x, x_stride, m->depth, bias, out);
+        (is_far(m, rows, LW_ROWS_4) ? affine_panel_4_far : affine_panel_4)(rows, w, x, x_stride, m->depth, bias, out);
     }
 }
 

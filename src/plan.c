@@ -64,7 +64,7 @@ bool lw_plan_make(const lw_model *model, size_t steps, size_t batch, size_t thre
     plan->scratch_stride = lw_stride(hidden);
     plan->gates_stride = lw_round_up(gates, LW_PAD);
     size_t chunk = merged ? CHUNK_BYTES / (merged * sizeof(float)) : 1;
-    plan->chunk = chunk < 48 ? 48 : chunk > 256 ? 256 : chunk;
+    plan->chunk = chunk < 96 ? 96 : chunk > 256 ? 256 : chunk;
 
     size_t slots, walked;
     if (!lw_mul(plan->segment, plan->rows, &walked) || !lw_mul_add(plan->segment, plan->rows, plan->rows, &slots))

@@ -7,13 +7,15 @@
 #include "probe.h"
 
 /* The steps from i on, in the order of the walk, whose input part can be one product: as many as have the same active
- * rows and fit the buffer. */
+ * rows and fit the buffer, in even parts. */
 static size_t chunk_steps(const struct worker *w, bool reverse, size_t i, size_t active)
 {
-    size_t most = lw_max(1, w->plan->chunk / lw_max(1, active)), n = 1;
+    const size_t most = lw_max(1, w->plan->chunk / lw_max(1, active)), left = w->steps - i;
+    const size_t even = lw_ceil_div(left, lw_ceil_div(left, most));
+    size_t n = 1;
     if (active != w->rows && active != 1)
         return 1;
-    while (n < most && i + n < w->steps) {
+    while (n < even) {
         size_t t = w->t0 + (reverse ? w->steps - 1 - (i + n) : i + n);
         if (active_rows(w, t, active) != active)
             break;
