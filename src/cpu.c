@@ -7,9 +7,11 @@
 #define _GNU_SOURCE
 #include "cpu.h"
 
+#include <fcntl.h>
 #include <pthread.h>
 #include <sched.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -83,21 +85,56 @@ void lw_cpu_name(char *name, size_t size)
 
 #endif
 
-static size_t cache_bytes(int key)
+static size_t from_sysconf(int key)
 {
-    long bytes = sysconf(key);
-    return bytes > 0 ? (size_t)bytes : 0;
+    long value = sysconf(key);
+    return value > 0 ? (size_t)value : 0;
 }
 
 static struct lw_caches caches;
 static pthread_once_t caches_once = PTHREAD_ONCE_INIT;
 
+#if defined(__linux__)
+/* One line of what the kernel tells of a cache of the first CPU; false where there is none. */
+static bool read_fact(int index, const char *fact, char *line, size_t size)
+{
+    char path[96];
+    snprintf(path, sizeof path, "/sys/devices/system/cpu/cpu0/cache/index%d/%s", index, fact);
+    int file = open(path, O_RDONLY | O_CLOEXEC);
+    if (file < 0)
+        return false;
+    ssize_t length = read(file, line, size - 1);
+    close(file);
+    line[length > 0 ? length : 0] = '\0';
+    return length > 0;
+}
+
+/* The kernel knows what a virtual machine was given; sysconf() multiplies the third level by sharers that it guesses. */
+static void read_caches_of_kernel(void)
+{
+    size_t *const levels[] = {&caches.l1, &caches.l2, &caches.l3};
+    char level[16], type[16], size[32];
+    for (int i = 0; read_fact(i, "level", level, sizeof level); i++) {
+        size_t number = strtoul(level, NULL, 10);
+        if (number < 1 || number > 3 || !read_fact(i, "type", type, sizeof type) || type[0] == 'I' ||
+            !read_fact(i, "size", size, sizeof size))
+            continue;
+        char *unit;
+        size_t bytes = strtoul(size, &unit, 10);
+        *levels[number - 1] = bytes * (*unit == 'K' ? 1024u : *unit == 'M' ? 1024u * 1024u : 1u);
+    }
+}
+#endif
+
 static void read_caches(void)
 {
 #if defined(_SC_LEVEL1_DCACHE_SIZE)
-    caches.l1 = cache_bytes(_SC_LEVEL1_DCACHE_SIZE);
-    caches.l2 = cache_bytes(_SC_LEVEL2_CACHE_SIZE);
-    caches.l3 = cache_bytes(_SC_LEVEL3_CACHE_SIZE);
+    caches.l1 = from_sysconf(_SC_LEVEL1_DCACHE_SIZE);
+    caches.l2 = from_sysconf(_SC_LEVEL2_CACHE_SIZE);
+    caches.l3 = from_sysconf(_SC_LEVEL3_CACHE_SIZE);
+#endif
+#if defined(__linux__)
+    read_caches_of_kernel();
 #endif
 }
 
@@ -114,5 +151,5 @@ size_t lw_cpu_count(void)
     if (sched_getaffinity(0, sizeof set, &set) == 0)
         return lw_max(1, (size_t)CPU_COUNT(&set));
 #endif
-    return lw_max(1, cache_bytes(_SC_NPROCESSORS_ONLN));
+    return lw_max(1, from_sysconf(_SC_NPROCESSORS_ONLN));
 }

@@ -199,3 +199,32 @@ Test(machine, version)
     cr_assert_str_eq(text, LW_VERSION_STRING);
     cr_assert_str_eq(lw_version(), LW_VERSION_STRING);
 }
+
+/* The third level as the operating system's kernel tells it: sysconf() multiplies it on some processors. */
+Test(machine, caches_are_the_kernels)
+{
+    lw_machine machine = {.size = sizeof machine};
+    cr_assert_eq(lw_machine_query(&machine), LW_OK);
+    for (int i = 0, level; i < 8; i++) {
+        char path[96], type[16];
+        size_t kib;
+        const char *const facts[] = {"level", "type", "size"};
+        FILE *files[3];
+        for (int k = 0; k < 3; k++) {
+            snprintf(path, sizeof path, "/sys/devices/system/cpu/cpu0/cache/index%d/%s", i, facts[k]);
+            files[k] = fopen(path, "r");
+        }
+        if (files[0] && files[1] && files[2] && fscanf(files[0], "%d", &level) == 1 &&
+            fscanf(files[1], "%15s", type) == 1 && fscanf(files[2], "%zuK", &kib) == 1 && type[0] != 'I') {
+            if (level == 1)
+                cr_expect_eq(machine.l1_bytes, 1024 * kib);
+            else if (level == 2)
+                cr_expect_eq(machine.l2_bytes, 1024 * kib);
+            else if (level == 3)
+                cr_expect_eq(machine.l3_bytes, 1024 * kib);
+        }
+        for (int k = 0; k < 3; k++)
+            if (files[k])
+                fclose(files[k]);
+    }
+}
