@@ -66,8 +66,9 @@ static bool fixed_need(const lw_context *context, size_t *floats)
         *floats = context->step_plan.team_floats;
         return true;
     }
+    const size_t dealt = context->team_count * LW_BLOCK_ROWS * sizeof(size_t) / sizeof(float);
     return lw_plan_make(context->model, LW_SEGMENT_ROWS, LW_BLOCK_ROWS, 1, LW_PLAN_RUN, &plan) &&
-           lw_mul(context->team_count, plan.team_floats, floats);
+           lw_mul(context->team_count, plan.team_floats + dealt, floats);
 }
 
 lw_status lw_context_build(const lw_model *model, const lw_context_options *options, lw_context **result)

@@ -51,16 +51,53 @@ static size_t sort_key(const struct lw_call *call, size_t row)
     return lengths ? lengths[row] : call->io.steps;
 }
 
-static void fill_block(struct worker *w, size_t first)
+/* Shell's sort by falling length; every team sorts alike. */
+static void sort_rows(const struct lw_call *call, size_t *rows, size_t count)
+{
+    for (size_t gap = count / 2; gap > 0; gap = gap == 2 ? 1 : gap * 5 / 11)
+        for (size_t i = gap; i < count; i++) {
+            size_t row = rows[i], at = i;
+            for (; at >= gap && sort_key(call, rows[at - gap]) < sort_key(call, row); at -= gap)
+                rows[at] = rows[at - gap];
+            rows[at] = row;
+        }
+}
+
+/* Rows are dealt from `first` on, a block for each team: longest first, to the teams in turn and then in turn
+ * backwards, so that all have about the same number of steps to do. */
+static bool is_ours(const struct worker *w, size_t i)
+{
+    const size_t teams = w->plan->schedule.teams, place = i % teams;
+    return (i / teams % 2 ? teams - 1 - place : place) == w->team;
+}
+
+static size_t dealt_rows(const struct worker *w, size_t first)
+{
+    return lw_min(w->plan->schedule.teams * w->plan->rows, w->call->io.batch - first);
+}
+
+static size_t our_rows(const struct worker *w, size_t first)
+{
+    const size_t teams = w->plan->schedule.teams, count = dealt_rows(w, first), whole = count - count % teams;
+    size_t rows = count / teams;
+    for (size_t i = whole; i < count; i++)
+        rows += is_ours(w, i);
+    return rows;
+}
+
+static void deal_block(struct worker *w, size_t first)
 {
     const lw_io *io = &w->call->io;
-    for (size_t i = 0; i < w->rows; i++) {
-        size_t row = (first + i) * w->plan->schedule.teams + w->team, at = i;
-        for (; at > 0 && sort_key(w->call, w->user_rows[at - 1]) < sort_key(w->call, row); at--)
-            w->user_rows[at] = w->user_rows[at - 1];
-        w->user_rows[at] = row;
-    }
-    for (size_t i = 0; i < w->rows; i++)
+    const size_t count = dealt_rows(w, first);
+    for (size_t i = 0; i < count; i++)
+        w->user_rows[i] = first + i;
+    if (io->lengths || w->call->whole_lengths)
+        sort_rows(w->call, w->user_rows, count);
+    size_t rows = 0;
+    for (size_t i = 0; i < count; i++)
+        if (is_ours(w, i))
+            w->user_rows[rows++] = w->user_rows[i];
+    for (size_t i = 0; i < rows; i++)
         w->lengths[i] = io->lengths ? io->lengths[w->user_rows[i]] : io->steps;
 }
 
@@ -305,12 +342,13 @@ static void run_thread(void *argument, size_t index, size_t count)
     w.sync = &call->context->teams[w.team];
     w.base = w.own = call->context->workspace + w.team * plan.team_floats;
     w.user_rows = call->recording ? call->recording->user_rows : (size_t *)(void *)(w.base + plan.order);
-    w.lengths = call->recording ? call->recording->lengths : w.user_rows + plan.rows;
-    size_t rows = call->io.batch / plan.schedule.teams + (w.team < call->io.batch % plan.schedule.teams);
-    for (size_t first = 0; first < rows; first += w.rows) {
-        w.rows = lw_min(plan.rows, rows - first);
+    w.lengths = call->recording ? call->recording->lengths : w.user_rows + plan.schedule.teams * plan.rows;
+    for (size_t first = 0; first < call->io.batch; first += plan.schedule.teams * plan.rows) {
+        w.rows = our_rows(&w, first);
+        if (w.rows == 0)
+            continue;
         if (w.member == 0 && w.stage == 0)
-            fill_block(&w, first);
+            deal_block(&w, first);
         run_block(&w);
     }
 }

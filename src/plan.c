@@ -83,7 +83,7 @@ bool lw_plan_make(const lw_model *model, size_t steps, size_t batch, size_t thre
         plan->gates[d] = take(&cursor, rows, plan->gates_stride);
     }
     plan->carry = take(&cursor, plan->rows, model->state_floats);
-    plan->order = take(&cursor, plan->rows, 2 * sizeof(size_t) / sizeof(float));
+    plan->order = take(&cursor, plan->rows, (schedule->teams + 1) * sizeof(size_t) / sizeof(float));
     plan->team_floats = cursor.used;
     size_t bytes;
     return cursor.fits && lw_mul(cursor.used, 2 * threads * sizeof(float), &bytes);

@@ -30,7 +30,7 @@ struct lw_plan {
     size_t scratch_c[2], scratch_z[2], scratch_stride;
     size_t gates[2], gates_stride;
     size_t carry; /* rows * state_floats: h and c between segments */
-    size_t order; /* user's row, then length, of each row: 2 * rows size_t */
+    size_t order; /* size_t: the rows of all teams' blocks, of which this team takes its own, then their lengths */
     size_t team_floats;
 };
 
