@@ -260,9 +260,10 @@ static void run_together(struct worker *w, size_t end)
 {
     const lw_io *io = &w->call->io;
     for (w->t0 = 0; w->t0 < io->steps; w->t0 += w->steps) {
+        if (w->t0 > 0)
+            meet(w); /* the segment before is with the caller: its buffers are free */
         w->steps = lw_min(w->plan->segment, io->steps - w->t0);
         emit(w, run_levels(w, 0, end, stage_input(w)));
-        meet(w);
     }
 }
 
@@ -297,8 +298,8 @@ static void run_wavefront(struct worker *w, size_t end)
     w->own = w->base;
 }
 
-/* One block of rows through all of its time. */
-static void run_block(struct worker *w)
+/* One block of rows, from `first_row` of the dealt ones on, through all of its time. */
+static void run_block(struct worker *w, size_t first_row)
 {
     const lw_io *io = &w->call->io;
     const struct lw_model *model = w->model;
@@ -306,8 +307,10 @@ static void run_block(struct worker *w)
     const bool last = io->output_kind == LW_OUTPUT_LAST, recurrent = model->collapse < model->level_count;
     const size_t end = last && recurrent ? model->collapse + 1 : model->level_count;
     const bool first = w->member == 0 && w->stage == 0;
-    if (first)
+    if (first) {
+        deal_block(w, first_row);
         exchange_states(w, true);
+    }
     lw_barrier_wait(&w->sync->all, threads);
     if (w->plan->schedule.stages > 1)
         run_wavefront(w, end);
@@ -319,7 +322,6 @@ static void run_block(struct worker *w)
         emit_last_step(w, (struct view){0});
     if (first && !w->call->keep_state)
         exchange_states(w, false);
-    lw_barrier_wait(&w->sync->all, threads);
 }
 
 /* What thread `index` does: its team's blocks, one after the other. */
@@ -344,12 +346,11 @@ static void run_thread(void *argument, size_t index, size_t count)
     w.user_rows = call->recording ? call->recording->user_rows : (size_t *)(void *)(w.base + plan.order);
     w.lengths = call->recording ? call->recording->lengths : w.user_rows + plan.schedule.teams * plan.rows;
     for (size_t first = 0; first < call->io.batch; first += plan.schedule.teams * plan.rows) {
+        if (first > 0) /* the block before is with the caller */
+            lw_barrier_wait(&w.sync->all, threads);
         w.rows = our_rows(&w, first);
-        if (w.rows == 0)
-            continue;
-        if (w.member == 0 && w.stage == 0)
-            deal_block(&w, first);
-        run_block(&w);
+        if (w.rows > 0)
+            run_block(&w, first);
     }
 }
 
