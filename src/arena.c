@@ -52,16 +52,6 @@ void *lw_alloc_array(size_t count, size_t size)
     return lw_mul(count, size, &bytes) ? lw_alloc(bytes) : NULL;
 }
 
-void *lw_grow(void *block, size_t old_bytes, size_t bytes)
-{
-    void *larger = lw_alloc(bytes);
-    if (larger && block) {
-        memcpy(larger, block, lw_min(old_bytes, bytes));
-        lw_free(block);
-    }
-    return larger;
-}
-
 void lw_free(void *block)
 {
     if (!block)

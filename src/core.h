@@ -69,10 +69,9 @@ static inline size_t lw_round_up(size_t a, size_t b)
 }
 
 /* Memory (arena.c, the only file that allocates). Blocks are zeroed and aligned to 64 bytes; NULL when there is
- * none. lw_alloc(0) gives a block. lw_grow keeps the first `old` bytes; on failure the old block stays valid. */
+ * none. lw_alloc(0) gives a block. */
 void *lw_alloc(size_t bytes);
 void *lw_alloc_array(size_t count, size_t size); /* NULL when the product overflows too */
-void *lw_grow(void *block, size_t old_bytes, size_t bytes);
 void lw_free(void *block);
 char *lw_copy_string(const char *text);
 
