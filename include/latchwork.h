@@ -511,9 +511,9 @@ LW_API lw_status lw_tensors_write(const char *path, const lw_tensor *tensors, si
  *     g.parameters = dparameters;
  *     lw_tape_backward(tape, &g);
  *
- * The outputs have the same bits as those of lw_run with the same parameters, and the gradients do not depend on the
- * number of threads or the instruction set: every sum has a fixed order. A gate's argument at or beyond gate_clip
- * passes no gradient; a cell beyond cell_clip passes none.
+ * Without regularisation the outputs have the same bits as those of lw_run with the same parameters, and the gradients
+ * do not depend on the number of threads or the instruction set: every sum has a fixed order. A gate's argument at or
+ * beyond gate_clip passes no gradient; a cell beyond cell_clip passes none.
  * ------------------------------------------------------------------------------------------------------ */
 typedef struct lw_tape lw_tape;
 
@@ -531,6 +531,58 @@ LW_API size_t lw_tape_bytes(const lw_tape *tape, size_t steps, size_t batch);
  * order. For models without reverse layers (LW_ERR_UNSUPPORTED otherwise). 0: off, as after lw_tape_create. Forgets
  * the last run. */
 LW_API lw_status lw_tape_set_segment(lw_tape *tape, size_t steps);
+
+/*
+ * Regularisation: numbers drawn anew for each update, by which a network learns not to lean on single units. It is a
+ * matter of tapes alone: lw_run and lw_step apply none of it, and at rates of 0 a tape's bits are lw_run's.
+ *
+ * Dropout of an activation sets it to 0 at its rate p and multiplies it by 1 / (1 - p) otherwise, so that its
+ * expectation stays (Srivastava et al. 2014). Of `recurrent` layers what is dropped is what they hand on, not their
+ * state, and of a bidirectional one the joined output. With d the mask of zoneout, 1 at its rate and else 0, and h', c'
+ * what section 11 gives:
+ *     recurrent dropout   m * h takes the place of h wherever a matrix is applied to it (R h, R_n (r * h)), the same m
+ *                         at each step; a GRU's z * h is of h itself (Gal and Ghahramani 2016)
+ *     zoneout             h(t) = d * h(t-1) + (1 - d) * h',  c(t) = d * c(t-1) + (1 - d) * c', h' from c' (Krueger et
+ *                         al. 2017)
+ *
+ * A network that learnt with zoneout runs afterwards as section 11 says, and so moves a little faster than while it
+ * learnt; its authors take the expectation then, which a tape with LW_EXPECTED computes.
+ *
+ * Masks are functions of a counter: the same for any number of threads, any instruction set, any segments and any other
+ * rows of the batch, and there to be made again elsewhere. With g = 0x9e3779b97f4a7c15, mix the finaliser of SplitMix64
+ * (Steele, Lea and Flood 2014) and m(k, v) = mix(k + g (v + 1)), all modulo 2^64, units 2j and 2j + 1 of a row share
+ *     m(m(m(m(m(mix(seed + g), update), 16 layer + 8 direction + kind), step), row), j)
+ * of which the even unit takes bits 40 to 63 and the odd one bits 8 to 31, as a number below 2^24; it is dropped, or
+ * zoned out, when that is less than the rate times 2^24, rounded. `kind` is 0 for the input (layer 0), 1 for an output,
+ * 2 for recurrent dropout, 3 for zoneout of h, 4 of c; `direction` 1 for kinds 2 to 4 of the reverse half of a
+ * bidirectional layer, else 0; `step` the time, from 0, but 0 where a mask is the same at each step and for
+ * LW_OUTPUT_LAST's only output; `row` the caller's.
+ */
+#define LW_VARIATIONAL 1u /* `input`, `between`, `output`: one mask for all steps of a row (Gal and Ghahramani 2016) */
+#define LW_EXPECTED 2u    /* draw nothing: no dropout, and zoneout with d its rate. For measuring; no way back */
+
+typedef struct lw_regularisation {
+    size_t size;
+    uint64_t seed;
+    uint64_t update;  /* to be counted up by the caller: other masks for each forward run */
+    unsigned options; /* LW_VARIATIONAL | LW_EXPECTED */
+    /* Rates, each in [0, 1); 0: none. One that finds nothing of its kind in the model has no effect. */
+    double input;     /* dropout of the model's input */
+    double between;   /* of the output of each recurrent layer but the last */
+    double output;    /* of the output of the last recurrent layer */
+    double recurrent; /* of the h that is fed back */
+    double zoneout_hidden;
+    double zoneout_cell; /* LSTM */
+} lw_regularisation;
+#define LW_REGULARISATION_INIT            \
+    {                                     \
+        .size = sizeof(lw_regularisation) \
+    }
+
+/* For the forward runs from now on; NULL: none, as after lw_tape_create. Copied. Forgets the last run. LW_ERR_ARGUMENT
+ * names a rate outside [0, 1). Recurrent dropout, zoneout of c and dropout of outputs keep what they changed: T * B
+ * times the width of that for each layer and direction, which lw_tape_bytes then counts. */
+LW_API lw_status lw_tape_set_regularisation(lw_tape *tape, const lw_regularisation *regularisation);
 
 /* Runs forward as lw_run does, probes excepted, and keeps what lw_tape_backward needs. `parameters` has a pointer for
  * each parameter of the model; NULL: those of the last forward run, unchanged. The state holds the initial values and

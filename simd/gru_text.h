@@ -62,12 +62,16 @@ LW_INLINE void gru_candidate_unit(const struct lw_step *s, size_t unit, size_t r
 
 static void kernel_gru(const struct lw_step *s, size_t begin, size_t end)
 {
-    walk_step(s, 3, gru_unit, s->h, s->h_stride, begin, end);
+    size_t stride;
+    const float *h = fed_rows(s, &stride);
+    walk_step(s, 3, gru_unit, h, stride, begin, end);
 }
 
 static void kernel_gru_reset(const struct lw_step *s, size_t begin, size_t end)
 {
-    walk_step(s, 2, gru_reset_unit, s->h, s->h_stride, begin, end);
+    struct lw_step fed = *s; /* r multiplies what is fed back, too */
+    fed.h = fed_rows(s, &fed.h_stride);
+    walk_step(&fed, 2, gru_reset_unit, fed.h, fed.h_stride, begin, end);
 }
 
 static void kernel_gru_candidate(const struct lw_step *s, size_t begin, size_t end)
@@ -125,7 +129,7 @@ static void kernel_gru_candidate_back(const struct lw_back *b, size_t begin, siz
     for (size_t unit = begin; unit < end; unit++)
         for (size_t row = 0; row < b->rows; row++) {
             struct gru_back_parts p = gru_back_begin(b, unit, row);
-            lw_vec h = v_load(b->h_before + row * b->h_stride + p.at);
+            lw_vec h = v_load(p.gates + 3 * LW_LANES);
             v_store(b->aux + row * b->aux_stride + p.at, v_mul(v_load(p.gates), h));
         }
 }
@@ -136,8 +140,8 @@ static void kernel_gru_reset_back(const struct lw_back *b, size_t begin, size_t 
     for (size_t unit = begin; unit < end; unit++)
         for (size_t row = 0; row < b->rows; row++) {
             const size_t at = unit * LW_LANES, n = H - at < LW_LANES ? H - at : LW_LANES;
-            lw_vec r = v_load(b->gates + row * b->gates_stride + unit * 4 * LW_LANES);
-            lw_vec h = v_load(b->h_before + row * b->h_stride + at), e = v_load(b->drh + row * b->drh_stride + at);
+            const float *gates = b->gates + row * b->gates_stride + unit * 4 * LW_LANES;
+            lw_vec r = v_load(gates), h = v_load(gates + 3 * LW_LANES), e = v_load(b->drh + row * b->drh_stride + at);
             float *dh_at = b->dh + row * b->dh_stride + at;
             store_first(b->d + row * b->d_stride + H + at, sigmoid_gradient(b, v_mul(e, h), r), n);
             v_store(dh_at, v_fma(e, r, v_load(dh_at)));

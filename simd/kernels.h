@@ -54,6 +54,8 @@ struct lw_step {
     /* The recurrent part. */
     const float *h; /* (rows, R), the state before the step */
     size_t h_stride;
+    const float *fed; /* (rows, R), what takes its place in the product; NULL: h itself */
+    size_t fed_stride;
     struct lw_matrix recurrent;
     /* Results. y is never h. */
     float *y; /* (rows, H) the state after the step */

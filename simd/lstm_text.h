@@ -54,10 +54,12 @@ LW_INLINE void lstm_unit_3(const struct lw_step *s, size_t unit, size_t row, con
 
 static void kernel_lstm(const struct lw_step *s, size_t begin, size_t end)
 {
+    size_t stride;
+    const float *h = fed_rows(s, &stride);
     if (s->recurrent.width == 4)
-        walk_step(s, 4, lstm_unit_4, s->h, s->h_stride, begin, end);
+        walk_step(s, 4, lstm_unit_4, h, stride, begin, end);
     else
-        walk_step(s, 3, lstm_unit_3, s->h, s->h_stride, begin, end);
+        walk_step(s, 3, lstm_unit_3, h, stride, begin, end);
 }
 
 /*

@@ -13,10 +13,12 @@ LW_INLINE void rnn_relu_unit(const struct lw_step *s, size_t unit, size_t row, c
 
 static void kernel_rnn(const struct lw_step *s, size_t begin, size_t end)
 {
+    size_t stride;
+    const float *h = fed_rows(s, &stride);
     if (s->function == LW_K_RELU)
-        walk_step(s, 1, rnn_relu_unit, s->h, s->h_stride, begin, end);
+        walk_step(s, 1, rnn_relu_unit, h, stride, begin, end);
     else
-        walk_step(s, 1, rnn_tanh_unit, s->h, s->h_stride, begin, end);
+        walk_step(s, 1, rnn_tanh_unit, h, stride, begin, end);
 }
 
 /* The way back: d = dh (1 - h^2), or dh where the ReLU was open. */

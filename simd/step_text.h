@@ -69,6 +69,13 @@ LW_INLINE void walk_step(const struct lw_step *s, const int gates, unit_function
     }
 }
 
+/* What the recurrent part multiplies. */
+LW_INLINE const float *fed_rows(const struct lw_step *s, size_t *stride)
+{
+    *stride = s->fed ? s->fed_stride : s->h_stride;
+    return s->fed ? s->fed : s->h;
+}
+
 /* Writes the first n lanes: the last vector of a gate must not run into the next gate. */
 LW_INLINE void store_first(float *to, lw_vec a, size_t n)
 {

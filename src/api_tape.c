@@ -39,6 +39,43 @@ lw_status lw_tape_set_segment(lw_tape *tape, size_t steps)
     return LW_OK;
 }
 
+static lw_status check_rates(const lw_regularisation *r)
+{
+    const struct {
+        const char *name;
+        double value;
+    } rates[] = {{"the dropout rate input", r->input},           {"the dropout rate between", r->between},
+                 {"the dropout rate output", r->output},         {"the dropout rate recurrent", r->recurrent},
+                 {"the rate zoneout_hidden", r->zoneout_hidden}, {"the rate zoneout_cell", r->zoneout_cell}};
+    const unsigned known = LW_VARIATIONAL | LW_EXPECTED;
+    if (r->options & ~known)
+        return lw_fail(LW_ERR_ARGUMENT,
+                       "unknown options 0x%x of a regularisation, expected LW_VARIATIONAL, LW_EXPECTED",
+                       r->options & ~known);
+    lw_status status = LW_OK;
+    for (size_t i = 0; i < sizeof rates / sizeof *rates && !status; i++)
+        status = lw_check_number(rates[i].name, rates[i].value, 0.0, true, 1.0);
+    return status;
+}
+
+lw_status lw_tape_set_regularisation(lw_tape *tape, const lw_regularisation *regularisation)
+{
+    CHECK_POINTER(tape);
+    lw_status status = LW_OK;
+    if (regularisation) {
+        CHECK_STRUCT(regularisation, lw_regularisation);
+        status = check_rates(regularisation);
+    }
+    if (!status)
+        status = lw_take(&tape->busy, "tape");
+    if (status)
+        return status;
+    tape->regularisation = regularisation ? *regularisation : (lw_regularisation){0};
+    tape->recorded = false;
+    lw_give(&tape->busy);
+    return LW_OK;
+}
+
 /* A state of the tape's model with the run's rows. */
 static lw_status check_state(const lw_tape *tape, const lw_state *state, size_t batch, const char *what)
 {
@@ -83,6 +120,9 @@ static lw_status check_gradients(const lw_tape *tape, lw_gradients *g)
     size_t floats, steps = kind == LW_OUTPUT_LAST ? 1 : run_steps;
     if (!tape->recorded)
         return lw_fail(LW_ERR_ARGUMENT, "lw_tape_backward: there is no forward run to go back through");
+    if (tape->regularisation.options & LW_EXPECTED)
+        return lw_fail(LW_ERR_UNSUPPORTED, "lw_tape_backward: the forward run was of expected values (LW_EXPECTED), "
+                                           "through which there is no way back");
     if (g->store != LW_OVERWRITE && g->store != LW_ACCUMULATE)
         return lw_fail(LW_ERR_ARGUMENT, "store is %d, expected LW_OVERWRITE or LW_ACCUMULATE", (int)g->store);
     lw_status status = check_state(tape, g->final_state, batch, "gradient of the final state");

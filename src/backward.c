@@ -30,9 +30,26 @@ struct back_worker {
     size_t part, parts;
 };
 
-static void meet(const struct back_worker *w)
+/* All threads wait for each other. False if this one is to leave: on a busy machine, where they keep missing each
+ * other, the first one goes on alone. */
+static bool meet(struct back_worker *w)
 {
-    lw_barrier_wait(&w->sync->side[2], w->parts);
+    if (lw_barrier_wait(&w->sync->side[2], w->parts))
+        w->parts = 1;
+    return w->part < w->parts;
+}
+
+static struct lw_mask mask_of(const struct back_worker *w, enum lw_mask_kind kind, size_t index, size_t d)
+{
+    return lw_mask_of(&w->recording->regularisation, w->model, kind, index, d);
+}
+
+/* The mask of row r at step t, `width` elements of it. */
+static struct lw_mask_row mask_row(const struct back_worker *w, const struct lw_mask *mask, size_t t, size_t r,
+                                   size_t width)
+{
+    return (struct lw_mask_row){
+        .mask = mask, .step = w->recording->first_step + t, .row = w->recording->user_rows[r], .end = width};
 }
 
 static size_t active_rows(const struct back_worker *w, size_t t, size_t hint)
@@ -68,6 +85,7 @@ static void stage_output(const struct back_worker *w, float *dy)
 static void emit_input(const struct back_worker *w, const float *dx)
 {
     const lw_gradients *g = w->call->gradients;
+    const struct lw_mask mask = mask_of(w, LW_MASK_INPUT, 0, 0);
     size_t begin, end, width = w->model->input;
     lw_share(w->steps, w->part, w->parts, &begin, &end);
     for (size_t t = begin; t < end; t++)
@@ -77,7 +95,23 @@ static void emit_input(const struct back_worker *w, const float *dx)
                 memcpy(to, dx + (t * w->rows + r) * w->space->dy_stride, width * sizeof(float));
             else
                 memset(to, 0, width * sizeof(float));
+            const struct lw_mask_row m = mask_row(w, &mask, t, r, width);
+            if (mask.used)
+                lw_mask_times(&m, to);
         }
+}
+
+/* Back through the dropout of a level's output: all of it, or, of LW_OUTPUT_LAST, one row for each sequence. */
+static void back_dropout(const struct back_worker *w, size_t index, bool last, float *dy)
+{
+    const struct lw_mask mask = mask_of(w, LW_MASK_OUTPUT, index, 0);
+    size_t begin, end;
+    lw_share(last ? w->rows : w->steps * w->rows, w->part, w->parts, &begin, &end);
+    for (size_t k = begin; k < end && mask.used; k++) {
+        struct lw_mask_row m = mask_row(w, &mask, k / w->rows, k % w->rows, lw_level_width(&w->model->levels[index]));
+        m.step = last ? 0 : m.step;
+        lw_mask_times(&m, dy + k * w->space->dy_stride);
+    }
 }
 
 /* dx (+)= d times the transposed input weights, this thread's share of `count` rows. */
@@ -100,7 +134,7 @@ static const float *last_row(const float *rows, size_t count, size_t stride, ptr
 }
 
 /* A level without memory: `count` rows. */
-static void back_map(const struct back_worker *w, size_t index, size_t count, const float *dy, float *dx, bool wants_dx)
+static bool back_map(struct back_worker *w, size_t index, size_t count, const float *dy, float *dx, bool wants_dx)
 {
     const struct lw_level *level = &w->model->levels[index];
     const struct lw_level_record *record = &w->recording->levels[index];
@@ -115,9 +149,10 @@ static void back_map(const struct back_worker *w, size_t index, size_t count, co
                                  .d = level->cell->back_row ? space->d : dx,
                                  .d_stride = level->cell->back_row ? space->d_stride : space->dy_stride};
     level->cell->back(w->model->kernels, level, NULL, &step, 0, w->part, w->parts);
-    meet(w);
+    if (!meet(w))
+        return false;
     if (!level->cell->back_row)
-        return;
+        return true;
     struct lw_back_sum sum = {.count = count};
     sum.d = last_row(space->d, count, space->d_stride, &sum.d_step);
     sum.x = last_row(record->in.data, count, record->in.stride, &sum.x_step);
@@ -125,7 +160,7 @@ static void back_map(const struct back_worker *w, size_t index, size_t count, co
     level->cell->back_sum(w->model->kernels, level, &tape->gradients[2 * index], &sum, w->part, w->parts);
     if (wants_dx)
         input_gradient(w, &tape->back[2 * index], count, dx, false);
-    meet(w);
+    return meet(w);
 }
 
 /* The gradients of a direction's final states: the caller's and, at the level that gave the last output, its. */
@@ -170,8 +205,68 @@ static void clear_rows(float *array, size_t row, size_t begin, size_t end, size_
         memset(array + (row + begin) * stride, 0, (end - begin) * stride * sizeof(float));
 }
 
+/* The masks of one direction of a recurrent level. */
+struct back_masks {
+    struct lw_mask recurrent, hidden, cell;
+    bool used; /* any of them */
+};
+
+/* Before a step: what goes past zoneout is put apart, and the rest is what the step gave. */
+static bool back_zoneout(struct back_worker *w, size_t index, const struct back_masks *masks, size_t t,
+                         struct lw_back_step *step)
+{
+    const struct lw_level *level = &w->model->levels[index];
+    const struct lw_back_space *space = w->space;
+    const size_t stride = space->wide_stride;
+    struct lw_back *b = &step->back;
+    for (size_t r = 0; r < b->rows; r++) {
+        float *dh = b->dh + r * b->dh_stride;
+        struct lw_mask_row m = mask_row(w, &masks->hidden, t, r, 0);
+        lw_mask_share(level->output, w->part, w->parts, &m.begin, &m.end);
+        if (step->fed)
+            memset(step->fed + r * stride + m.begin, 0, (m.end - m.begin) * sizeof(float));
+        if (masks->hidden.used) {
+            const size_t end = lw_min(m.end, level->output);
+            for (size_t i = m.begin; b->dy && i < end; i++)
+                dh[i] += b->dy[r * b->dy_stride + i];
+            lw_mask_split(&m, dh, space->kept + r * stride);
+        }
+        m.mask = &masks->cell;
+        lw_mask_share(level->hidden, w->part, w->parts, &m.begin, &m.end);
+        if (masks->cell.used)
+            lw_mask_split(&m, b->dc + r * b->dc_stride, space->kept_cell + r * stride);
+    }
+    if (masks->hidden.used)
+        b->dy = NULL; /* it is in dh */
+    return meet(w);
+}
+
+/* Behind it: the mask of what was fed back, and what was put apart. */
+static bool back_feed(struct back_worker *w, size_t index, const struct back_masks *masks,
+                      const struct lw_back_step *step, const float *fed_mask, size_t mask_stride)
+{
+    const struct lw_level *level = &w->model->levels[index];
+    const struct lw_back_space *space = w->space;
+    const struct lw_back *b = &step->back;
+    size_t begin, end, cell_begin, cell_end;
+    lw_mask_share(level->output, w->part, w->parts, &begin, &end);
+    lw_mask_share(level->hidden, w->part, w->parts, &cell_begin, &cell_end);
+    for (size_t r = 0; r < b->rows; r++) {
+        const size_t at = r * space->wide_stride;
+        float *dh = b->dh + r * b->dh_stride, *dc = b->dc + r * b->dc_stride;
+        for (size_t i = begin; masks->recurrent.used && i < end; i++)
+            dh[i] = step->fed ? dh[i] + fed_mask[r * mask_stride + i] * step->fed[at + i]
+                              : dh[i] * fed_mask[r * mask_stride + i];
+        for (size_t i = begin; masks->hidden.used && i < end; i++)
+            dh[i] += space->kept[at + i];
+        for (size_t i = cell_begin; masks->cell.used && i < cell_end; i++)
+            dc[i] += space->kept_cell[at + i];
+    }
+    return meet(w);
+}
+
 /* Walks one direction of a recurrent level against its time. */
-static void back_direction(const struct back_worker *w, size_t index, size_t d, const float *dy)
+static bool back_direction(struct back_worker *w, size_t index, size_t d, const float *dy)
 {
     const lw_tape *tape = w->call->tape;
     const struct lw_level *level = &w->model->levels[index];
@@ -187,8 +282,8 @@ static void back_direction(const struct back_worker *w, size_t index, size_t d, 
         .projected_stride = space->projected_stride, .wide = space->wide, .wide_stride = space->wide_stride};
     step.back = (struct lw_back){.hidden = level->hidden,
                                  .gates_stride = gates_stride,
-                                 .c_stride = gates_stride,
-                                 .c_unit = cell->gate_vectors * lanes,
+                                 .c_stride = side->cells ? level->c_width : gates_stride,
+                                 .c_unit = side->cells ? lanes : cell->gate_vectors * lanes,
                                  .h_stride = stride,
                                  .dy_stride = space->dy_stride,
                                  .dh = space->dh,
@@ -205,6 +300,13 @@ static void back_direction(const struct back_worker *w, size_t index, size_t d, 
                                  .gate_clip = forward->gate_clip,
                                  .function = forward->function};
     const bool projects = level->brick->projection, resets = level->brick->options & LW_RESET_BEFORE;
+    struct back_masks masks = {mask_of(w, LW_MASK_RECURRENT, index, d), mask_of(w, LW_MASK_HIDDEN, index, d),
+                               mask_of(w, LW_MASK_CELL, index, d), false};
+    masks.used = masks.recurrent.used || masks.hidden.used || masks.cell.used;
+    if (masks.recurrent.used && cell->passes_state) {
+        step.fed = space->fed;
+        step.fed_stride = space->wide_stride;
+    }
     for (size_t i = 0; i < w->steps; i++) {
         const size_t t = reverse ? i : w->steps - 1 - i, row = t * w->rows;
         const size_t now = (reverse ? t : t + 1) * w->rows, before = (reverse ? t + 1 : t) * w->rows;
@@ -214,6 +316,8 @@ static void back_direction(const struct back_worker *w, size_t index, size_t d, 
             b->gates = side->gates + now * gates_stride;
             b->c_before = side->gates + before * gates_stride + (cell->gate_vectors - 1) * lanes;
         }
+        if (side->cells)
+            b->c_before = side->cells + row * level->c_width;
         b->h = side->trail + now * stride;
         b->h_before = side->trail + before * stride;
         b->dy = dy ? dy + row * space->dy_stride : NULL;
@@ -225,14 +329,20 @@ static void back_direction(const struct back_worker *w, size_t index, size_t d, 
             clear_rows(b->aux ? space->aux : NULL, row, b->rows, w->rows, space->aux_stride);
             clear_rows(step.projected ? space->projected : NULL, row, b->rows, w->rows, space->projected_stride);
         }
+        if (masks.used && b->rows && !back_zoneout(w, index, &masks, t, &step))
+            return false;
         for (size_t phase = 0, phases = cell->back_phases(level); phase < phases && b->rows; phase++) {
             cell->back(w->model->kernels, level, &tape->back[2 * index + d], &step, phase, w->part, w->parts);
-            meet(w);
+            if (!meet(w))
+                return false;
         }
+        if (masks.used && b->rows && !back_feed(w, index, &masks, &step, side->fed_mask, stride))
+            return false;
     }
+    return true;
 }
 
-static void back_recurrent(const struct back_worker *w, size_t index, const float *dy, const float *dlast, float *dx,
+static bool back_recurrent(struct back_worker *w, size_t index, const float *dy, const float *dlast, float *dx,
                            bool wants_dx)
 {
     const lw_tape *tape = w->call->tape;
@@ -243,12 +353,12 @@ static void back_recurrent(const struct back_worker *w, size_t index, const floa
     for (size_t d = 0; d < level->directions; d++) {
         if (w->part == 0)
             start_state(w, index, d, dlast);
-        meet(w);
-        back_direction(w, index, d, dy ? dy + d * level->output : NULL);
-        meet(w);
+        if (!meet(w) || !back_direction(w, index, d, dy ? dy + d * level->output : NULL) || !meet(w))
+            return false;
         if (w->part == 0)
             end_state(w, index, d);
         const float *before = record->side[d].trail + (lw_level_reverse(level, d) ? w->rows * record->trail_stride : 0);
+        before = record->side[d].fed ? record->side[d].fed : before;
         struct lw_back_sum sum = {.count = count};
         sum.d = last_row(space->d, count, space->d_stride, &sum.d_step);
         sum.x = last_row(record->in.data, count, record->in.stride, &sum.x_step);
@@ -258,8 +368,10 @@ static void back_recurrent(const struct back_worker *w, size_t index, const floa
         level->cell->back_sum(w->model->kernels, level, &tape->gradients[2 * index + d], &sum, w->part, w->parts);
         if (wants_dx)
             input_gradient(w, &tape->back[2 * index + d], count, dx, d > 0);
-        meet(w);
+        if (!meet(w))
+            return false;
     }
+    return true;
 }
 
 /* Copies or adds the finished sums to the caller's tensors, every thread some of them. */
@@ -305,7 +417,8 @@ static void back_thread(void *argument, size_t index, size_t count)
         memset(tape->gradients_packed + begin, 0, (end - begin) * sizeof(float));
     float *dy = w.space->dy[0], *dx = w.space->dy[1];
     stage_output(&w, dy);
-    meet(&w);
+    if (!meet(&w))
+        return;
     /* Behind the last recurrent level the last output was made from one row for each sequence. */
     const float *dlast = NULL;
     const size_t collapse = call->last ? w.model->collapse : level;
@@ -314,13 +427,19 @@ static void back_thread(void *argument, size_t index, size_t count)
     while (level > 0) {
         level--;
         const bool wants_dx = level > 0 || call->gradients->input;
+        bool stays;
         if (!w.model->levels[level].cell->recurrent) {
-            back_map(&w, level, call->last && level > collapse ? w.rows : w.steps * w.rows, dy, dx, wants_dx);
+            stays = back_map(&w, level, call->last && level > collapse ? w.rows : w.steps * w.rows, dy, dx, wants_dx);
         } else {
             if (level == collapse && call->gradients->output)
                 dlast = dy;
-            back_recurrent(&w, level, level == collapse ? NULL : dy, level == collapse ? dlast : NULL, dx, wants_dx);
+            if (level != collapse || dlast)
+                back_dropout(&w, level, level == collapse, dy);
+            stays = meet(&w) && back_recurrent(&w, level, level == collapse ? NULL : dy,
+                                               level == collapse ? dlast : NULL, dx, wants_dx);
         }
+        if (!stays)
+            return;
         float *swap = dy;
         dy = dx;
         dx = swap;

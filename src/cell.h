@@ -51,6 +51,8 @@ struct lw_back_step {
     size_t projected_stride;
     float *wide; /* (rows, H) scratch */
     size_t wide_stride;
+    float *fed; /* (rows, H) GRU: gradient of what was fed back in the place of h, zero at first; NULL: that was h */
+    size_t fed_stride;
 };
 
 /* What the gradients of a layer's weights are summed over: all steps and rows, from the last to the first, so that a
@@ -132,6 +134,7 @@ struct lw_cell {
     const char *name; /* "lstm" */
     bool recurrent;
     bool has_memory;            /* a c beside h */
+    bool passes_state;          /* h goes on past the matrices too, and its gradient with it */
     const char *const *signals; /* what a probe can record */
     size_t signal_count;
     size_t gate_vectors; /* vectors of gates that its kernels can store for a vector of units */

@@ -154,7 +154,8 @@ static size_t back_phases(const struct lw_level *level)
     return reset_before(level) ? 4 : 2;
 }
 
-/* Reset after: the gates, then dh. Reset before: n and z, the gradient of r * h, r, then dh. */
+/* Reset after: the gates, then dh. Reset before: n and z, the gradient of r * h, r, then dh.
+ * What has gone through a matrix is put apart if something else than h was fed back. */
 static void back(const struct lw_kernels *kernels, const struct lw_level *level, const struct lw_back_weights *weights,
                  const struct lw_back_step *step, size_t phase, size_t part, size_t parts)
 {
@@ -163,6 +164,10 @@ static void back(const struct lw_kernels *kernels, const struct lw_level *level,
     lw_share(lw_ceil_div(H, kernels->lanes), part, parts, &begin, &end);
     b.drh = step->wide;
     b.drh_stride = step->wide_stride;
+    if (step->fed && phase > 0 && phase + 2 >= back_phases(level)) {
+        b.dh = step->fed;
+        b.dh_stride = step->fed_stride;
+    }
     if (phase + 1 == back_phases(level)) {
         lw_share(lw_matrix_panels(&weights->recurrent), part, parts, &begin, &end);
         kernels->dense_add(&weights->recurrent, b.rows, b.d + H, b.d_stride, b.dh, b.dh_stride, begin, end);
@@ -202,6 +207,7 @@ const struct lw_cell lw_cell_gru = {
     .kind = LW_GRU,
     .name = "gru",
     .recurrent = true,
+    .passes_state = true,
     .signals = signals,
     .signal_count = sizeof signals / sizeof *signals,
     .gate_vectors = GATE_VECTORS,

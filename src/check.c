@@ -17,6 +17,14 @@ void lw_give(atomic_int *busy)
     atomic_store_explicit(busy, 0, memory_order_release);
 }
 
+lw_status lw_check_number(const char *name, double value, double low, bool low_too, double high)
+{
+    if ((low_too ? value >= low : value > low) && value < high)
+        return LW_OK;
+    return lw_fail(LW_ERR_ARGUMENT, "%s is %g, expected %s %g and less than %g", name, value,
+                   low_too ? "at least" : "more than", low, high);
+}
+
 lw_status lw_check_batch(size_t batch)
 {
     if (batch <= LW_SIZE_MAX)

@@ -101,6 +101,19 @@ static void deal_block(struct worker *w, size_t first)
         w->lengths[i] = io->lengths ? io->lengths[w->user_rows[i]] : io->steps;
 }
 
+/* The masks of a kind at a level; used ones in recorded runs alone. */
+static struct lw_mask mask_of(const struct worker *w, enum lw_mask_kind kind, size_t index)
+{
+    const struct lw_recording *recording = w->call->recording;
+    return lw_mask_of(recording ? &recording->regularisation : NULL, w->model, kind, index, 0);
+}
+
+static void drop(const struct worker *w, const struct lw_mask *mask, size_t step, size_t row, size_t width,
+                 float *values)
+{
+    lw_mask_times(&(struct lw_mask_row){.mask = mask, .step = step, .row = w->user_rows[row], .end = width}, values);
+}
+
 /* The caller's input of this segment, where it lies if it is a single row, otherwise copied side by side. */
 static struct view stage_input(const struct worker *w)
 {
@@ -111,6 +124,7 @@ static struct view stage_input(const struct worker *w)
         return (struct view){from + w->user_rows[0] * io->input_row_stride, io->input_step_stride};
     float *staged = recording ? recording->staged : w->own + w->plan->staged;
     size_t stride = recording ? recording->staged_stride : w->plan->staged_stride, begin, end, active = w->rows;
+    const struct lw_mask mask = mask_of(w, LW_MASK_INPUT, 0);
     lw_share(w->steps, w->member, w->members, &begin, &end);
     for (size_t t = begin; t < end; t++) {
         active = active_rows(w, w->t0 + t, active);
@@ -120,21 +134,28 @@ static struct view stage_input(const struct worker *w)
                    w->model->input * sizeof(float));
         if (recording)
             memset(step_rows(w, staged, t, stride) + active * stride, 0, (w->rows - active) * stride * sizeof(float));
+        for (size_t r = 0; mask.used && r < active; r++)
+            drop(w, &mask, recording->first_step + t, r, w->model->input, step_rows(w, staged, t, stride) + r * stride);
     }
     meet(w);
     return (struct view){staged, stride};
 }
 
-/* Writes the two directions of a level side by side, this thread's share of `rows` rows. */
+/* Writes the directions of a level (`reverse` may be NULL) side by side, this thread's share of `rows` rows, and drops
+ * some of it; the first rows are of step `first`. */
 static struct view join(const struct worker *w, size_t index, const float *forward, const float *reverse, size_t stride,
-                        size_t rows)
+                        size_t rows, const struct lw_mask *mask, size_t first)
 {
     size_t joined_stride, width = w->model->levels[index].output, begin, end;
     float *joined = joined_of(w, index, &joined_stride);
     lw_share(rows, w->member, w->members, &begin, &end);
     for (size_t r = begin; r < end; r++) {
         memcpy(joined + r * joined_stride, forward + r * stride, width * sizeof(float));
-        memcpy(joined + r * joined_stride + width, reverse + r * stride, width * sizeof(float));
+        if (reverse)
+            memcpy(joined + r * joined_stride + width, reverse + r * stride, width * sizeof(float));
+        if (mask->used)
+            drop(w, mask, first + r / w->rows, r % w->rows, lw_level_width(&w->model->levels[index]),
+                 joined + r * joined_stride);
     }
     meet(w);
     return (struct view){joined, joined_stride};
@@ -155,10 +176,17 @@ static struct view run_recurrent(const struct worker *w, size_t index, struct vi
     meet(w);
     size_t stride;
     float *trail = trail_of(w, index, 0, &stride);
-    const float *forward = step_rows(w, trail, lw_level_reverse(level, 0) ? 0 : 1, stride);
-    if (level->directions == 1)
+    const float *forward = step_rows(w, trail, lw_level_reverse(level, 0) ? 0 : 1, stride), *reverse = NULL;
+    /* Where only the last output is wanted, emit_collapsed makes it. */
+    const bool ends = w->call->io.output_kind == LW_OUTPUT_LAST && index == w->model->collapse;
+    struct lw_mask mask = mask_of(w, LW_MASK_OUTPUT, index);
+    mask.used &= !ends;
+    if (level->directions == 1 && !mask.used)
         return (struct view){forward, stride};
-    return join(w, index, forward, trail_of(w, index, 1, &stride), stride, w->steps * w->rows);
+    if (level->directions == 2)
+        reverse = trail_of(w, index, 1, &stride);
+    return join(w, index, forward, reverse, stride, w->steps * w->rows, &mask,
+                mask.used ? w->call->recording->first_step : 0);
 }
 
 /* A level without memory: `rows` rows at once, split by rows where there are plenty, by outputs otherwise. */
@@ -233,8 +261,10 @@ static void emit_collapsed(const struct worker *w)
     const struct lw_model *model = w->model;
     const struct lw_level *level = &model->levels[model->collapse];
     struct view out = {carry_h(w, level, 0), level->h_width};
-    if (level->directions == 2)
-        out = join(w, model->collapse, carry_h(w, level, 0), carry_h(w, level, 1), level->h_width, w->rows);
+    const struct lw_mask mask = mask_of(w, LW_MASK_OUTPUT, model->collapse);
+    if (level->directions == 2 || mask.used)
+        out = join(w, model->collapse, carry_h(w, level, 0), level->directions == 2 ? carry_h(w, level, 1) : NULL,
+                   level->h_width, w->rows, &mask, 0);
     for (size_t i = model->collapse + 1; i < model->level_count; i++) {
         struct view next = run_map(w, i, out, w->rows);
         note(w, i, out, next);

@@ -8,6 +8,8 @@
 
 #include <stdint.h>
 
+#define LW_RANDOM_STEP UINT64_C(0x9e3779b97f4a7c15) /* 2^64 over the golden ratio */
+
 static inline uint64_t lw_random_mix(uint64_t x)
 {
     x = (x ^ x >> 30) * 0xbf58476d1ce4e5b9u;
@@ -17,8 +19,14 @@ static inline uint64_t lw_random_mix(uint64_t x)
 
 static inline uint64_t lw_random_bits(uint64_t seed, uint64_t stream, uint64_t index)
 {
-    uint64_t key = lw_random_mix(seed + 0x9e3779b97f4a7c15u) ^ lw_random_mix(stream + 0x632be59bd9b4e019u);
-    return lw_random_mix(key + index * 0x9e3779b97f4a7c15u);
+    uint64_t key = lw_random_mix(seed + LW_RANDOM_STEP) ^ lw_random_mix(stream + 0x632be59bd9b4e019u);
+    return lw_random_mix(key + index * LW_RANDOM_STEP);
+}
+
+/* A number further down: of a chain of places, each inside the one before. */
+static inline uint64_t lw_random_next(uint64_t key, uint64_t value)
+{
+    return lw_random_mix(key + LW_RANDOM_STEP * (value + 1));
 }
 
 /* Uniform in [0, 1), 24 bits. */

@@ -11,17 +11,22 @@
 #define LW_RECORDING_H
 
 #include "context.h"
+#include "regularise.h"
 
 /* Of one direction of one level. */
 struct lw_record {
     float *trail; /* (steps + 1, rows, trail_stride); a level without memory: (steps, rows) from slot 0 */
     float *gates; /* (steps + 1, rows, gates_stride), or NULL */
+    /* With regularisation, at each step: what was fed back in the place of h, rows like the trail's, and its mask
+     * (rows); and c before the step, because the gates hold c from before zoneout. Else NULL. */
+    float *fed, *fed_mask;
+    float *cells; /* (steps, rows, c_width) */
 };
 
 struct lw_level_record {
     struct lw_record side[2];
     size_t trail_stride, gates_stride;
-    float *joined; /* (steps, rows, joined_stride) both directions side by side; NULL with one */
+    float *joined; /* (steps, rows, joined_stride) directions side by side, with dropout; NULL with one and without */
     size_t joined_stride;
     struct view in; /* what the level read */
     struct view out;
@@ -29,6 +34,8 @@ struct lw_level_record {
 
 struct lw_recording {
     size_t steps, batch;
+    size_t first_step; /* in the whole run, of which this may be a segment */
+    lw_regularisation regularisation;
     lw_output output_kind;
     float *staged; /* (steps, rows, staged_stride) the input */
     size_t staged_stride;
@@ -42,7 +49,8 @@ struct lw_back_space {
     float *d;     /* (steps, rows) argument gradients */
     float *aux;   /* (steps, rows) */
     float *projected;
-    float *dh, *dc, *wide; /* (rows) */
+    float *dh, *dc, *wide;         /* (rows) */
+    float *kept, *kept_cell, *fed; /* (rows), of wide_stride: with regularisation, past zoneout and of what was fed */
     size_t dy_stride, d_stride, aux_stride, projected_stride, dh_stride, dc_stride, wide_stride;
 };
 

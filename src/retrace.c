@@ -104,6 +104,8 @@ static lw_status run_segments(lw_tape *tape, lw_state *state, const lw_io *io)
 {
     struct lw_retrace *r = &tape->retrace;
     lw_state *walking = r->gradient[0]; /* free until the way back */
+    /* Masks belong to recorded runs: each segment is recorded over the one before it. */
+    const bool regular = tape->regularisation.size > 0;
     keep_input(tape, io);
     if (state)
         memcpy(walking->vectors, state->vectors, lw_state_vector_bytes(state));
@@ -119,7 +121,8 @@ static lw_status run_segments(lw_tape *tape, lw_state *state, const lw_io *io)
             call.io.output = io->output + i * tape->segment * io->output_step_stride;
         else if (i + 1 == r->segments)
             call.io.output = io->output; /* the segments before hand their states on, and no output */
-        lw_status status = lw_forward_run(&call);
+        const struct lw_part part = {.first_step = i * tape->segment, .whole_lengths = r->lengths};
+        lw_status status = regular ? lw_tape_record_part(tape, walking, &call.io, &part) : lw_forward_run(&call);
         if (status)
             return status;
     }
@@ -173,7 +176,8 @@ static lw_status back_segments(lw_tape *tape, const lw_gradients *gradients)
         lw_gradients part = *gradients;
         if (!begins)
             part.final_state = r->gradient[i % 2];
-        status = lw_tape_record_from(tape, r->states[i], &io, r->lengths);
+        const struct lw_part place = {.first_step = i * tape->segment, .whole_lengths = r->lengths, .keep_state = true};
+        status = lw_tape_record_part(tape, r->states[i], &io, &place);
         if (status)
             return status;
         if (r->output_kind == LW_OUTPUT_LAST)

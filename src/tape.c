@@ -108,6 +108,13 @@ static size_t loose_stride(size_t width)
     return lw_stride(width + LW_PAD);
 }
 
+/* True if a recurrent level has masks of that kind. */
+static bool uses(const lw_tape *tape, enum lw_mask_kind kind, size_t index)
+{
+    return tape->weights->levels[index].cell->recurrent &&
+           lw_mask_of(&tape->regularisation, tape->weights, kind, index, 0).used;
+}
+
 static void place_level(const lw_tape *tape, size_t index, size_t steps, size_t slots, size_t batch,
                         struct shelf *shelf, struct lw_level_record *record)
 {
@@ -118,12 +125,24 @@ static void place_level(const lw_tape *tape, size_t index, size_t steps, size_t 
     record->gates_stride = lw_stride(level->cell->gate_vectors * lw_round_up(level->hidden, lanes));
     record->joined_stride = lw_stride(lw_level_width(level));
     for (size_t d = 0; d < level->directions; d++) {
-        record->side[d].trail = place(shelf, slots, record->trail_stride);
+        struct lw_record *side = &record->side[d];
+        side->trail = place(shelf, slots, record->trail_stride);
         if (level->cell->gate_vectors)
-            record->side[d].gates = place(shelf, slots, record->gates_stride);
+            side->gates = place(shelf, slots, record->gates_stride);
+        if (uses(tape, LW_MASK_RECURRENT, index)) {
+            side->fed = place(shelf, steps, record->trail_stride);
+            side->fed_mask = place(shelf, batch, record->trail_stride);
+        }
+        if (uses(tape, LW_MASK_CELL, index))
+            side->cells = place(shelf, steps, level->c_width);
     }
-    if (level->directions == 2)
+    if (level->directions == 2 || uses(tape, LW_MASK_OUTPUT, index))
         record->joined = place(shelf, lw_max(steps, batch), record->joined_stride);
+}
+
+static bool has_rates(const lw_regularisation *r)
+{
+    return r->recurrent > 0.0 || r->zoneout_hidden > 0.0 || r->zoneout_cell > 0.0;
 }
 
 /* Where everything of a run of that size lies. Returns the floats in all; 0 on overflow. */
@@ -164,6 +183,10 @@ static size_t arrange(const lw_tape *tape, float *base, size_t T, size_t batch, 
     space->dh = place(&shelf, batch, space->dh_stride);
     space->dc = place(&shelf, batch, space->dc_stride);
     space->wide = place(&shelf, batch, space->wide_stride);
+    const bool regular = has_rates(&tape->regularisation);
+    space->kept = place(&shelf, regular ? batch : 0, space->wide_stride);
+    space->kept_cell = place(&shelf, regular ? batch : 0, space->wide_stride);
+    space->fed = place(&shelf, regular ? batch : 0, space->wide_stride);
     return shelf.fits ? lw_max(1, shelf.used) : 0;
 }
 
@@ -203,6 +226,7 @@ static lw_status prepare(lw_tape *tape, size_t steps, size_t batch)
     tape->recording.lengths = tape->row_memory + batch;
     tape->recording.steps = steps;
     tape->recording.batch = batch;
+    tape->recording.regularisation = tape->regularisation;
     arrange(tape, tape->memory, steps, batch, &tape->recording, tape->recording.levels, &tape->space);
     return LW_OK;
 }
@@ -241,12 +265,13 @@ lw_status lw_tape_check(const lw_tape *tape, const float *const *parameters)
     return LW_OK;
 }
 
-static lw_status record(lw_tape *tape, lw_state *state, const lw_io *io, const size_t *whole_lengths)
+static lw_status record(lw_tape *tape, lw_state *state, const lw_io *io, const struct lw_part *part)
 {
     tape->recording.output_kind = io->output_kind;
+    tape->recording.first_step = part->first_step;
     struct lw_call call = {.context = tape->context, .state = state, .io = *io, .recording = &tape->recording};
-    call.whole_lengths = whole_lengths;
-    call.keep_state = whole_lengths != NULL;
+    call.whole_lengths = part->whole_lengths;
+    call.keep_state = part->keep_state;
     lw_status status = lw_forward_run(&call);
     tape->recorded = status == LW_OK;
     return status;
@@ -259,11 +284,11 @@ lw_status lw_tape_record(lw_tape *tape, const float *const *parameters, lw_state
     if (status)
         return status;
     lw_tape_take(tape, parameters);
-    return record(tape, state, io, NULL);
+    return record(tape, state, io, &(struct lw_part){0});
 }
 
-lw_status lw_tape_record_from(lw_tape *tape, const lw_state *state, const lw_io *io, const size_t *whole_lengths)
+lw_status lw_tape_record_part(lw_tape *tape, lw_state *state, const lw_io *io, const struct lw_part *part)
 {
     lw_status status = prepare(tape, io->steps, io->batch);
-    return status ? status : record(tape, (lw_state *)state, io, whole_lengths); /* the state is only read */
+    return status ? status : record(tape, state, io, part);
 }

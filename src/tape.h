@@ -35,7 +35,8 @@ struct lw_tape {
     size_t memory_floats;
     struct lw_back_space space;
     /* Segments: what is kept to run them again. */
-    size_t segment; /* steps; 0: off */
+    size_t segment;                   /* steps; 0: off */
+    lw_regularisation regularisation; /* of the runs to come; all zero: none */
     struct lw_retrace retrace;
 };
 
@@ -46,10 +47,15 @@ size_t lw_tape_need(const lw_tape *tape, size_t steps, size_t batch); /* bytes; 
 lw_status lw_tape_check(const lw_tape *tape, const float *const *parameters);
 /* Packs them for the way forward and transposed for the way back. */
 void lw_tape_take(lw_tape *tape, const float *const *parameters);
-/* Runs and records a run, io checked and its strides filled in; from a state that receives the final values, or, for a
- * segment of a longer run, one that stays as it is. */
+/* Runs and records a run, io checked and its strides filled in, from a state that receives the final values; or a
+ * segment of a longer run. */
 lw_status lw_tape_record(lw_tape *tape, const float *const *parameters, lw_state *state, const lw_io *io);
-lw_status lw_tape_record_from(lw_tape *tape, const lw_state *state, const lw_io *io, const size_t *whole_lengths);
+struct lw_part {
+    size_t first_step;
+    const size_t *whole_lengths;
+    bool keep_state; /* as it is */
+};
+lw_status lw_tape_record_part(lw_tape *tape, lw_state *state, const lw_io *io, const struct lw_part *part);
 /* Keeps a run of any length, whole or in segments; gradients checked, strides filled in. (retrace.c) */
 lw_status lw_tape_run(lw_tape *tape, const float *const *parameters, lw_state *state, const lw_io *io);
 lw_status lw_tape_back(lw_tape *tape, const lw_gradients *gradients);

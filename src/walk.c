@@ -71,6 +71,8 @@ struct walk {
     float *trail;
     size_t stride;
     const struct lw_level_record *record; /* NULL: none */
+    struct lw_mask recurrent, hidden, cell;
+    bool masked;  /* any of them is used */
     size_t parts; /* threads that share a step: all of the side's, or 1 once its barrier said so */
 };
 
@@ -81,6 +83,60 @@ static bool step_done(struct walk *k)
     if (lw_barrier_wait(k->side->barrier, k->parts))
         k->parts = 1;
     return k->side->member < k->parts;
+}
+
+/* The mask's elements of row r at step t that this thread works on. */
+static struct lw_mask_row mask_row(const struct walk *k, const struct lw_mask *mask, size_t t, size_t r, size_t width)
+{
+    const struct worker *w = k->w;
+    struct lw_mask_row m = {.mask = mask, .step = w->call->recording->first_step + t, .row = w->user_rows[r]};
+    lw_mask_share(width, k->side->member, k->parts, &m.begin, &m.end);
+    return m;
+}
+
+/* Before step t: what is fed back instead of h, and a copy of c. False if this thread is to leave. */
+static bool feed_back(struct walk *k, struct lw_step *step, size_t t)
+{
+    const struct worker *w = k->w;
+    const struct lw_level *level = &w->model->levels[k->index];
+    const struct lw_record *record = &k->record->side[k->d];
+    size_t begin, end;
+    if (record->fed) {
+        float *fed = step_rows(w, record->fed, t, k->stride);
+        lw_mask_share(level->output, k->side->member, k->parts, &begin, &end);
+        for (size_t r = 0; r < w->rows; r++)
+            for (size_t i = begin; i < end; i++)
+                fed[r * k->stride + i] = r < step->rows
+                                             ? step->h[r * k->stride + i] * record->fed_mask[r * k->stride + i]
+                                             : 0.0f;
+        step->fed = fed;
+        step->fed_stride = k->stride;
+    }
+    if (record->cells) {
+        float *cells = step_rows(w, record->cells, t, level->c_width);
+        lw_mask_share(level->hidden, k->side->member, k->parts, &begin, &end);
+        for (size_t r = 0; r < step->rows; r++)
+            memcpy(cells + r * level->c_width + begin, step->c + r * step->c_stride + begin,
+                   (end - begin) * sizeof(float));
+    }
+    return step_done(k);
+}
+
+/* Behind step t: some of h and c stay as they were. */
+static bool zone_out(struct walk *k, const struct lw_step *step, size_t t)
+{
+    const struct worker *w = k->w;
+    const struct lw_level *level = &w->model->levels[k->index];
+    for (size_t r = 0; k->hidden.used && r < step->rows; r++) {
+        const struct lw_mask_row m = mask_row(k, &k->hidden, t, r, level->output);
+        lw_mask_blend(&m, step->h + r * k->stride, step->y + r * k->stride);
+    }
+    for (size_t r = 0; k->cell.used && r < step->rows; r++) {
+        const struct lw_mask_row m = mask_row(k, &k->cell, t, r, level->hidden);
+        const float *cells = step_rows(w, k->record->side[k->d].cells, t, level->c_width);
+        lw_mask_blend(&m, cells + r * level->c_width, step->c + r * step->c_stride);
+    }
+    return !(k->hidden.used || k->cell.used) || step_done(k);
 }
 
 /* Step t of the segment, all phases. False if this thread is to leave. */
@@ -94,11 +150,15 @@ static bool walk_step(struct walk *k, struct lw_step *step, struct view in, size
     step->y = step_rows(w, k->trail, after, k->stride);
     if (k->record && k->record->side[k->d].gates)
         step->gates = step_rows(w, k->record->side[k->d].gates, after, k->record->gates_stride);
+    if (k->masked && !feed_back(k, step, t))
+        return false;
     for (size_t phase = 0, phases = level->cell->phases(level); phase < phases; phase++) {
         level->cell->step(w->model->kernels, &level->weights[k->d], step, phase, k->side->member, k->parts);
         if (!step_done(k))
             return false;
     }
+    if (k->masked && !zone_out(k, step, t))
+        return false;
     if (!k->probed)
         return true;
     if (k->side->member == 0)
@@ -125,6 +185,28 @@ static struct lw_step prepare_step(const struct walk *k, struct view in)
     return step;
 }
 
+/* The masks of this direction; the first thread draws the one that holds for all steps. */
+static void start_masks(struct walk *k)
+{
+    const struct worker *w = k->w;
+    const lw_regularisation *r = &w->call->recording->regularisation;
+    const struct lw_record *record = &k->record->side[k->d];
+    k->recurrent = lw_mask_of(r, w->model, LW_MASK_RECURRENT, k->index, k->d);
+    k->hidden = lw_mask_of(r, w->model, LW_MASK_HIDDEN, k->index, k->d);
+    k->cell = lw_mask_of(r, w->model, LW_MASK_CELL, k->index, k->d);
+    k->masked = k->recurrent.used || k->hidden.used || k->cell.used;
+    for (size_t row = 0; k->recurrent.used && k->side->member == 0 && row < w->rows; row++) {
+        struct lw_mask_row m = {.mask = &k->recurrent, .row = w->user_rows[row]};
+        lw_mask_share(w->model->levels[k->index].output, 0, 1, &m.begin, &m.end);
+        lw_mask_fill(&m, record->fed_mask + row * k->stride);
+    }
+    /* Steps that no row reaches are not walked, but summed over. */
+    const size_t walked = w->rows ? steps_of(w, 0) : w->steps;
+    if (k->recurrent.used && k->side->member == 0)
+        memset(step_rows(w, record->fed, walked, k->stride), 0,
+               (w->steps - walked) * w->rows * k->stride * sizeof(float));
+}
+
 void lw_walk_direction(const struct worker *w, size_t index, size_t d, struct view in, const struct side *side)
 {
     const struct lw_level *level = &w->model->levels[index];
@@ -134,6 +216,8 @@ void lw_walk_direction(const struct worker *w, size_t index, size_t d, struct vi
     k.probed = lw_probe_wants(&w->call->io, level, index, d);
     k.trail = trail_of(w, index, d, &k.stride);
     k.record = recording ? &recording->levels[index] : NULL;
+    if (recording)
+        start_masks(&k);
     if (side->member == 0) {
         start_trail(w, level, d, k.reverse, k.trail, k.stride);
         if (recording)

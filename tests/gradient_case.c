@@ -81,6 +81,8 @@ bool gradient_case_create(gradient_case *g, const scenario *s, lw_isa isa, char 
     options.threads = s->threads;
     if (lw_tape_create(g->h.model, &options, &g->tape))
         return refused("lw_tape_create", why);
+    if (s->regularisation && lw_tape_set_regularisation(g->tape, s->regularisation))
+        return refused("lw_tape_set_regularisation", why);
     g->count = lw_model_parameter_count(g->h.model);
     g->parameters = ref_alloc(g->count, sizeof *g->parameters);
     g->sizes = ref_alloc(g->count, sizeof *g->sizes);
@@ -254,7 +256,7 @@ ref_gradients *gradient_reference(const gradient_case *g)
     double *doutput = doubles(g->doutput, g->output_count);
     ref_state *state = harness_ref_state(h), *dfinal = read_state(h, g->dfinal);
     ref_trace *trace = ref_run(h->ref, state, h->s.steps, h->s.batch, input, h->lengths);
-    ref_gradients *out = ref_backward(h->ref, trace, state, input, h->lengths, h->s.output_kind, doutput, dfinal);
+    ref_gradients *out = ref_backward(h->ref, trace, state, h->lengths, h->s.output_kind, doutput, dfinal);
     ref_trace_destroy(trace);
     ref_state_destroy(state);
     ref_state_destroy(dfinal);

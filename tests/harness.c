@@ -72,6 +72,7 @@ bool harness_create(harness *h, const scenario *s, lw_isa isa, char why[WHY_SIZE
     lw_model_options options = LW_MODEL_OPTIONS_INIT;
     options.isa = (int)isa;
     h->ref = ref_create(s->bricks, s->brick_count);
+    h->ref->regularisation = s->regularisation;
     if (lw_model_create(s->bricks, s->brick_count, &options, &h->model))
         return refused("lw_model_create", why);
     if (!fill_parameters(h, &r, why))

@@ -98,17 +98,18 @@ static void lstm_step(const ref_layer *layer, const ref_cell *cell, const double
         h[j] = brick->projection ? affine(cell->weight_hr, NULL, j, hidden, H) : hidden[j];
 }
 
-/* Signals: reset, update, candidate, hidden. h is replaced. */
-static void gru_step(const ref_layer *layer, const ref_cell *cell, const double *x, double *h, double *signals)
+/* Signals: reset, update, candidate, hidden. h is replaced; `fed` is what the matrices see of it. */
+static void gru_step(const ref_layer *layer, const ref_cell *cell, const double *x, const double *fed, double *h,
+                     double *signals)
 {
     const lw_brick *brick = &layer->brick;
     size_t H = brick->hidden;
     double *r = signals, *z = signals + H, *n = signals + 2 * H, *next = signals + 3 * H;
     double *reset_h = ref_alloc(H, sizeof(double));
     for (size_t j = 0; j < H; j++) {
-        r[j] = logistic(clip(gate_sum(layer, cell, j, x, h), brick->gate_clip));
-        z[j] = logistic(clip(gate_sum(layer, cell, H + j, x, h), brick->gate_clip));
-        reset_h[j] = r[j] * h[j];
+        r[j] = logistic(clip(gate_sum(layer, cell, j, x, fed), brick->gate_clip));
+        z[j] = logistic(clip(gate_sum(layer, cell, H + j, x, fed), brick->gate_clip));
+        reset_h[j] = r[j] * fed[j];
     }
     for (size_t j = 0; j < H; j++) {
         double from_x = affine(cell->weight_ih, cell->bias_ih, 2 * H + j, x, brick->input);
@@ -116,7 +117,7 @@ static void gru_step(const ref_layer *layer, const ref_cell *cell, const double 
         if (brick->options & LW_RESET_BEFORE)
             from_h = affine(cell->weight_hh, cell->bias_hh, 2 * H + j, reset_h, H);
         else
-            from_h = r[j] * affine(cell->weight_hh, cell->bias_hh, 2 * H + j, h, H);
+            from_h = r[j] * affine(cell->weight_hh, cell->bias_hh, 2 * H + j, fed, H);
         n[j] = tanh(clip(from_x + from_h, brick->gate_clip));
         next[j] = (1 - z[j]) * n[j] + z[j] * h[j];
     }
@@ -144,36 +145,60 @@ static void plain_step(const ref_layer *layer, const double *x, double *y)
     }
 }
 
-/* One row of one recurrent layer in one direction, over all its steps. */
-static void walk_row(const ref_layer *layer, lw_direction direction, size_t batch, size_t row, size_t length,
-                     const double *input, double *memory[2], ref_layer_trace *trace)
+static double mixed(double d, double before, double after)
 {
+    return d * before + (1 - d) * after;
+}
+
+/* One row of one recurrent layer in one direction, over all its steps. */
+static void walk_row(const ref_model *model, size_t l, lw_direction direction, size_t batch, size_t row, size_t length,
+                     double *memory[2], ref_layer_trace *trace)
+{
+    const ref_layer *layer = &model->layers[l];
     size_t R = layer->output, H = layer->brick.hidden, S = layer->signals;
     size_t width = layer->directions * R;
     size_t column = layer->directions == 2 && direction == LW_REVERSE ? R : 0;
     const ref_cell *cell = &layer->cell[direction];
     double *h = memory[LW_HIDDEN] + row * R;
     double *c = memory[LW_CELL] ? memory[LW_CELL] + row * H : NULL;
+    double *fed = ref_alloc(R, sizeof *fed);
     for (size_t k = 0; k < length; k++) {
-        size_t at = (direction == LW_REVERSE ? length - 1 - k : k) * batch + row;
-        const double *x = input + at * layer->brick.input;
+        size_t t = direction == LW_REVERSE ? length - 1 - k : k, at = t * batch + row;
+        const double *x = trace->input + at * layer->brick.input;
         double *signals = trace->signals[direction] + at * S * H;
-        memcpy(trace->h_before[direction] + at * R, h, R * sizeof(double));
+        double *before = trace->h_before[direction] + at * R, *c_before = trace->c_before[direction] + at * H;
+        memcpy(before, h, R * sizeof(double));
+        for (size_t j = 0; j < R; j++)
+            fed[j] = h[j] * ref_mask(model, REF_RECURRENT, l, direction, t, row, j);
         if (layer->brick.kind == LW_LSTM) {
-            memcpy(trace->c_before[direction] + at * H, c, H * sizeof(double));
-            lstm_step(layer, cell, x, h, c, signals);
+            memcpy(c_before, c, H * sizeof(double));
+            lstm_step(layer, cell, x, fed, c, signals);
+            memcpy(h, fed, R * sizeof(double));
         } else if (layer->brick.kind == LW_GRU) {
-            gru_step(layer, cell, x, h, signals);
+            gru_step(layer, cell, x, fed, h, signals);
         } else {
-            rnn_step(layer, cell, x, h, signals);
+            rnn_step(layer, cell, x, fed, signals);
+            memcpy(h, fed, R * sizeof(double));
         }
+        for (size_t j = 0; j < R; j++)
+            h[j] = mixed(ref_mask(model, REF_ZONEOUT_H, l, direction, t, row, j), before[j], h[j]);
+        for (size_t j = 0; j < H && c; j++)
+            c[j] = mixed(ref_mask(model, REF_ZONEOUT_C, l, direction, t, row, j), c_before[j], c[j]);
         memcpy(trace->output + at * width + column, h, R * sizeof(double));
     }
+    free(fed);
 }
 
-static void run_layer(const ref_layer *layer, double *(*memory)[2], size_t steps, size_t batch, const size_t *lengths,
-                      const double *input, ref_layer_trace *trace)
+/* Its input is what the layer before gave, or the model's, with dropout. */
+static void run_layer(const ref_model *model, size_t l, double *(*memory)[2], size_t steps, size_t batch,
+                      const size_t *lengths, const double *input, ref_layer_trace *trace)
 {
+    const ref_layer *layer = &model->layers[l];
+    size_t width = layer->brick.input;
+    trace->input = ref_alloc(steps * batch * width, sizeof(double));
+    for (size_t k = 0; k < steps * batch * width; k++)
+        trace->input[k] = input[k] * ref_mask(model, l ? REF_OUTPUT : REF_INPUT, l ? l - 1 : 0, LW_FORWARD,
+                                              k / width / batch, k / width % batch, k % width);
     size_t rows = steps * batch, H = layer->brick.hidden;
     trace->output = ref_alloc(rows * layer->directions * layer->output, sizeof(double));
     for (int d = 0; d < 2 && layer->signals; d++) {
@@ -183,11 +208,11 @@ static void run_layer(const ref_layer *layer, double *(*memory)[2], size_t steps
         trace->h_before[d] = ref_alloc(rows * layer->output, sizeof(double));
         trace->c_before[d] = ref_alloc(rows * H, sizeof(double));
         for (size_t b = 0; b < batch; b++)
-            walk_row(layer, (lw_direction)d, batch, b, lengths ? lengths[b] : steps, input, memory[d], trace);
+            walk_row(model, l, (lw_direction)d, batch, b, lengths ? lengths[b] : steps, memory[d], trace);
     }
     for (size_t at = 0; at < rows && !layer->signals; at++)
         if (!lengths || at / batch < lengths[at % batch])
-            plain_step(layer, input + at * layer->brick.input, trace->output + at * layer->output);
+            plain_step(layer, trace->input + at * width, trace->output + at * layer->output);
 }
 
 /* LW_OUTPUT_LAST: the final hidden states of the last recurrent layer, then the layers behind it, once. Without
@@ -219,6 +244,8 @@ static double *last_output(const ref_model *model, const ref_state *state, const
                 memcpy(values + b * width + column, state->memory[next - 1][d][LW_HIDDEN] + b * R, R * sizeof(double));
                 column += R;
             }
+    for (size_t k = 0; k < batch * width; k++)
+        values[k] *= ref_mask(model, REF_OUTPUT, next - 1, LW_FORWARD, 0, k / width, k % width);
     for (; next < model->layer_count; next++) {
         layer = &model->layers[next];
         double *out = ref_alloc(batch * layer->output, sizeof(double));
@@ -239,10 +266,16 @@ ref_trace *ref_run(const ref_model *model, ref_state *state, size_t steps, size_
     trace->layer_count = model->layer_count;
     trace->layers = ref_alloc(model->layer_count, sizeof *trace->layers);
     for (size_t l = 0; l < model->layer_count; l++) {
-        run_layer(&model->layers[l], state->memory[l], steps, batch, lengths, input, &trace->layers[l]);
+        run_layer(model, l, state->memory[l], steps, batch, lengths, input, &trace->layers[l]);
         input = trace->layers[l].output;
     }
-    trace->output = input;
+    /* The last layer may be a recurrent one, whose output is dropped, too. */
+    size_t width = ref_output_size(model);
+    trace->dropped = ref_alloc(steps * batch * width, sizeof(double));
+    for (size_t k = 0; k < steps * batch * width; k++)
+        trace->dropped[k] = input[k] * ref_mask(model, REF_OUTPUT, model->layer_count - 1, LW_FORWARD,
+                                                k / width / batch, k / width % batch, k % width);
+    trace->output = trace->dropped;
     trace->last = last_output(model, state, trace, lengths);
     return trace;
 }
@@ -253,6 +286,7 @@ void ref_trace_destroy(ref_trace *trace)
         return;
     for (size_t l = 0; l < trace->layer_count; l++) {
         ref_layer_trace *layer = &trace->layers[l];
+        free(layer->input);
         free(layer->output);
         for (int d = 0; d < 2; d++) {
             free(layer->signals[d]);
@@ -262,5 +296,6 @@ void ref_trace_destroy(ref_trace *trace)
     }
     free(trace->layers);
     free(trace->last);
+    free(trace->dropped);
     free(trace);
 }

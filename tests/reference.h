@@ -41,7 +41,8 @@ typedef struct ref_model {
     size_t layer_count;
     ref_layer *layers;
     size_t parameter_count;
-    ref_parameter *parameters; /* all zero at first */
+    ref_parameter *parameters;               /* all zero at first */
+    const lw_regularisation *regularisation; /* of the runs; the caller's; NULL at first: none */
 } ref_model;
 
 ref_model *ref_create(const lw_brick *bricks, size_t count);
@@ -67,7 +68,8 @@ void ref_state_destroy(ref_state *state);
 
 /* What a layer computed. Steps beyond a row's length are zero. */
 typedef struct ref_layer_trace {
-    double *output;      /* (T, B, directions * R) */
+    double *input;       /* (T, B, I), behind dropout */
+    double *output;      /* (T, B, directions * R), before it */
     double *signals[2];  /* by lw_direction: (T, B, signals, H) */
     double *h_before[2]; /* by lw_direction: (T, B, R), the hidden state that the step started from */
     double *c_before[2]; /* by lw_direction: (T, B, H); LSTM */
@@ -78,7 +80,8 @@ typedef struct ref_trace {
     size_t batch;
     size_t layer_count;
     ref_layer_trace *layers;
-    const double *output; /* (T, B, O): the last layer's, owned by it */
+    double *dropped;
+    const double *output; /* (T, B, O): the last layer's, behind its dropout */
     double *last;         /* (B, O): what LW_OUTPUT_LAST gives */
 } ref_trace;
 
@@ -86,6 +89,11 @@ typedef struct ref_trace {
 ref_trace *ref_run(const ref_model *model, ref_state *state, size_t steps, size_t batch, const double *input,
                    const size_t *lengths);
 void ref_trace_destroy(ref_trace *trace);
+
+/* An element of a mask: what an activation is multiplied with, or d of zoneout. (reference_masks.c) */
+typedef enum ref_mask_kind { REF_INPUT, REF_OUTPUT, REF_RECURRENT, REF_ZONEOUT_H, REF_ZONEOUT_C } ref_mask_kind;
+double ref_mask(const ref_model *model, ref_mask_kind kind, size_t layer, lw_direction direction, size_t step,
+                size_t row, size_t unit);
 
 /* malloc and zero, or the end of the program. */
 void *ref_alloc(size_t count, size_t size);

@@ -15,11 +15,13 @@ typedef struct step {
     const ref_layer *layer;
     const ref_cell *cell;
     const double *x, *h, *c; /* before the step */
+    const double *fed;       /* what the matrices saw of h */
     const double *signals;
     const double *dh, *dc; /* after the step */
     double *dx;            /* added to; */
     double *dx_magnitude;
-    double *dh_before, *dc_before; /* these are written */
+    double *dh_before, *dc_before; /* these are written, the first without what goes through `fed` */
+    double *dfed;
     ref_gradients *out;
     const ref_model *model;
 } step;
@@ -145,7 +147,7 @@ static void lstm_back(const step *s)
     const double *p = s->cell->peephole;
     double *from_x = ref_alloc(4 * rows + H, sizeof(double)), *from_h = from_x + rows;
     double *a = from_x + 2 * rows, *da = from_x + 3 * rows, *dhidden = from_x + 4 * rows;
-    arguments(s, s->h, rows, from_x, from_h);
+    arguments(s, s->fed, rows, from_x, from_h);
     for (size_t k = 0; k < rows; k++)
         a[k] = from_x[k] + from_h[k];
     for (size_t r = 0; r < R; r++) {
@@ -190,7 +192,7 @@ static void lstm_back(const step *s)
     }
     for (size_t k = 0; k < rows; k++) {
         back_input(s, k, da[k]);
-        back_recurrent(s, k, da[k], s->h, s->dh_before);
+        back_recurrent(s, k, da[k], s->fed, s->dfed);
     }
     free(from_x);
 }
@@ -203,9 +205,9 @@ static void gru_back(const step *s)
     const double *r = s->signals, *z = r + H, *n = r + 2 * H;
     double *from_x = ref_alloc(11 * H, sizeof(double)), *from_h = from_x + 3 * H;
     double *dr = from_x + 6 * H, *reset_h = from_x + 7 * H, *dreset_h = from_x + 8 * H, *from_reset = from_x + 9 * H;
-    arguments(s, s->h, 3 * H, from_x, from_h);
+    arguments(s, s->fed, 3 * H, from_x, from_h);
     for (size_t j = 0; j < H; j++)
-        reset_h[j] = r[j] * s->h[j];
+        reset_h[j] = r[j] * s->fed[j];
     for (size_t j = 0; j < H; j++) {
         from_reset[j] = dot(s->cell->weight_hh, 2 * H + j, reset_h, H);
         if (s->cell->bias_hh)
@@ -219,22 +221,22 @@ static void gru_back(const step *s)
         if (before) {
             back_recurrent(s, 2 * H + j, da, reset_h, dreset_h);
         } else {
-            back_recurrent(s, 2 * H + j, da * r[j], s->h, s->dh_before);
+            back_recurrent(s, 2 * H + j, da * r[j], s->fed, s->dfed);
             dr[j] = da * from_h[2 * H + j];
         }
     }
     for (size_t j = 0; j < H && before; j++) {
-        dr[j] = dreset_h[j] * s->h[j];
-        s->dh_before[j] += dreset_h[j] * r[j];
+        dr[j] = dreset_h[j] * s->fed[j];
+        s->dfed[j] += dreset_h[j] * r[j];
     }
     for (size_t j = 0; j < H; j++) {
         double da_r = dr[j] * r[j] * (1 - r[j]) * gate_passes(s->out, from_x[j] + from_h[j], limit);
         double da_z = s->dh[j] * (s->h[j] - n[j]) * z[j] * (1 - z[j]) *
                       gate_passes(s->out, from_x[H + j] + from_h[H + j], limit);
         back_input(s, j, da_r);
-        back_recurrent(s, j, da_r, s->h, s->dh_before);
+        back_recurrent(s, j, da_r, s->fed, s->dfed);
         back_input(s, H + j, da_z);
-        back_recurrent(s, H + j, da_z, s->h, s->dh_before);
+        back_recurrent(s, H + j, da_z, s->fed, s->dfed);
     }
     free(from_x);
 }
@@ -243,13 +245,13 @@ static void rnn_back(const step *s)
 {
     size_t H = s->layer->brick.hidden;
     double *from_x = ref_alloc(2 * H, sizeof(double)), *from_h = from_x + H;
-    arguments(s, s->h, H, from_x, from_h);
+    arguments(s, s->fed, H, from_x, from_h);
     for (size_t j = 0; j < H; j++) {
         double a = from_x[j] + from_h[j];
         double da = s->dh[j] * slope(s->out, s->layer->brick.function, a, s->signals[j]) *
                     gate_passes(s->out, a, (double)s->layer->brick.gate_clip);
         back_input(s, j, da);
-        back_recurrent(s, j, da, s->h, s->dh_before);
+        back_recurrent(s, j, da, s->fed, s->dfed);
     }
     free(from_x);
 }
@@ -274,27 +276,41 @@ static void plain_back(const step *s, const double *y, const double *dy)
 
 /* One row of one recurrent layer in one direction: from its last step to its first. `dmemory` comes in as the
  * gradient of the final memories and leaves as that of the initial ones. */
-static void walk_back(step s, lw_direction direction, const ref_layer_trace *trace, const double *input,
-                      const double *doutput, size_t batch, size_t row, size_t length, double *dmemory[2],
-                      ref_gradient *dinput)
+static void walk_back(step s, lw_direction direction, const ref_layer_trace *trace, const double *doutput, size_t batch,
+                      size_t row, size_t length, double *dmemory[2], ref_gradient *dinput)
 {
     const ref_layer *layer = s.layer;
     size_t R = layer->output, H = layer->brick.hidden, I = layer->brick.input, width = layer->directions * R;
     size_t column = layer->directions == 2 && direction == LW_REVERSE ? R : 0;
+    size_t l = (size_t)(layer - s.model->layers);
     double *carried_h = dmemory[LW_HIDDEN] + row * R;
     double *carried_c = dmemory[LW_CELL] ? dmemory[LW_CELL] + row * H : NULL;
-    double *dh = ref_alloc(2 * R + H, sizeof(double)), *dc_before = dh + 2 * R;
+    double *dh = ref_alloc(5 * R + 4 * H, sizeof(double)), *dc_before = dh + 2 * R, *dc = dc_before + H;
+    double *fed = dc + H, *dfed = fed + R, *kept = dfed + R, *kept_c = kept + R;
     s.cell = &layer->cell[direction];
     s.dh = dh;
-    s.dc = carried_c;
+    s.dc = dc;
+    s.fed = fed;
+    s.dfed = dfed;
     s.dh_before = dh + R;
     s.dc_before = dc_before;
     for (size_t k = length; k-- > 0;) {
-        size_t at = (direction == LW_REVERSE ? length - 1 - k : k) * batch + row;
-        for (size_t r = 0; r < R; r++)
-            dh[r] = carried_h[r] + (doutput ? doutput[at * width + column + r] : 0);
+        size_t t = direction == LW_REVERSE ? length - 1 - k : k, at = t * batch + row;
+        for (size_t r = 0; r < R; r++) {
+            double d = ref_mask(s.model, REF_ZONEOUT_H, l, direction, t, row, r);
+            double whole = carried_h[r] + (doutput ? doutput[at * width + column + r] : 0);
+            kept[r] = d * whole;
+            dh[r] = (1 - d) * whole;
+            fed[r] = trace->h_before[direction][at * R + r] * ref_mask(s.model, REF_RECURRENT, l, direction, t, row, r);
+        }
+        for (size_t j = 0; j < H && carried_c; j++) {
+            double d = ref_mask(s.model, REF_ZONEOUT_C, l, direction, t, row, j);
+            kept_c[j] = d * carried_c[j];
+            dc[j] = (1 - d) * carried_c[j];
+        }
         memset(s.dh_before, 0, R * sizeof(double));
-        s.x = input + at * I;
+        memset(s.dfed, 0, R * sizeof(double));
+        s.x = trace->input + at * I;
         s.h = trace->h_before[direction] + at * R;
         s.c = trace->c_before[direction] + at * H;
         s.signals = trace->signals[direction] + at * layer->signals * H;
@@ -306,30 +322,38 @@ static void walk_back(step s, lw_direction direction, const ref_layer_trace *tra
             gru_back(&s);
         else
             rnn_back(&s);
-        memcpy(carried_h, s.dh_before, R * sizeof(double));
-        if (carried_c)
-            memcpy(carried_c, dc_before, H * sizeof(double));
+        for (size_t r = 0; r < R; r++)
+            carried_h[r] = s.dh_before[r] + dfed[r] * ref_mask(s.model, REF_RECURRENT, l, direction, t, row, r) +
+                           kept[r];
+        for (size_t j = 0; j < H && carried_c; j++)
+            carried_c[j] = dc_before[j] + kept_c[j];
     }
     free(dh);
 }
 
 /* A layer over all rows and steps; `doutput` NULL: nobody reads the sequence. */
-static void layer_back(step s, const ref_layer_trace *trace, const double *input, const double *doutput, size_t steps,
-                       size_t batch, const size_t *lengths, double *(*dmemory)[2], ref_gradient *dinput)
+static void layer_back(step s, const ref_layer_trace *trace, const double *doutput, size_t steps, size_t batch,
+                       const size_t *lengths, double *(*dmemory)[2], ref_gradient *dinput)
 {
     const ref_layer *layer = s.layer;
+    size_t l = (size_t)(layer - s.model->layers), width = layer->brick.input;
     for (int d = 0; d < 2 && layer->signals; d++)
         for (size_t b = 0; b < batch && ref_has_direction(layer, (lw_direction)d); b++)
-            walk_back(s, (lw_direction)d, trace, input, doutput, batch, b, lengths ? lengths[b] : steps, dmemory[d],
-                      dinput);
+            walk_back(s, (lw_direction)d, trace, doutput, batch, b, lengths ? lengths[b] : steps, dmemory[d], dinput);
     s.cell = &layer->cell[LW_FORWARD];
     for (size_t at = 0; at < steps * batch && !layer->signals && doutput; at++) {
         if (lengths && at / batch >= lengths[at % batch])
             continue;
-        s.x = input + at * layer->brick.input;
-        s.dx = dinput->values + at * layer->brick.input;
-        s.dx_magnitude = dinput->magnitudes + at * layer->brick.input;
+        s.x = trace->input + at * width;
+        s.dx = dinput->values + at * width;
+        s.dx_magnitude = dinput->magnitudes + at * width;
         plain_back(&s, trace->output + at * layer->output, doutput + at * layer->output);
+    }
+    for (size_t k = 0; k < dinput->count; k++) {
+        double mask = ref_mask(s.model, l ? REF_OUTPUT : REF_INPUT, l ? l - 1 : 0, LW_FORWARD, k / width / batch,
+                               k / width % batch, k % width);
+        dinput->values[k] *= mask;
+        dinput->magnitudes[k] *= mask;
     }
 }
 
@@ -349,6 +373,8 @@ static void once_back(step s, size_t last, size_t batch, const ref_state *final,
                 memcpy(values[0] + column, final->memory[last][d][LW_HIDDEN] + b * R, R * sizeof(double));
                 column += R;
             }
+        for (size_t k = 0; k < layers[last].directions * R; k++)
+            values[0][k] *= ref_mask(s.model, REF_OUTPUT, last, LW_FORWARD, 0, b, k);
         for (size_t l = last + 1; l < count; l++) {
             /* A run of one step and one row of this layer alone. */
             ref_model one = {.layer_count = 1, .layers = (ref_layer *)&layers[l]};
@@ -375,8 +401,11 @@ static void once_back(step s, size_t last, size_t batch, const ref_state *final,
             dy = dx;
         }
         for (size_t d = 0, column = 0; d < 2; d++)
-            for (size_t r = 0; r < R && ref_has_direction(&layers[last], (lw_direction)d); r++)
-                dmemory[d][LW_HIDDEN][b * R + r] += dy.values[column++];
+            for (size_t r = 0; r < R && ref_has_direction(&layers[last], (lw_direction)d); r++) {
+                dmemory[d][LW_HIDDEN][b * R + r] += dy.values[column] *
+                                                    ref_mask(s.model, REF_OUTPUT, last, LW_FORWARD, 0, b, column);
+                column++;
+            }
         free(dy.values);
         free(dy.magnitudes);
         for (size_t l = 0; l < count - last; l++)
@@ -397,7 +426,7 @@ static ref_state *copy_state(const ref_model *model, size_t batch, const ref_sta
     return to;
 }
 
-ref_gradients *ref_backward(const ref_model *model, const ref_trace *trace, const ref_state *final, const double *input,
+ref_gradients *ref_backward(const ref_model *model, const ref_trace *trace, const ref_state *final,
                             const size_t *lengths, lw_output kind, const double *doutput, const ref_state *dfinal)
 {
     size_t steps = trace->steps, batch = trace->batch, count = model->layer_count;
@@ -426,14 +455,15 @@ ref_gradients *ref_backward(const ref_model *model, const ref_trace *trace, cons
                 memcpy(dy.values + ((length - 1) * batch + b) * width, doutput + b * width, width * sizeof(double));
         }
     } else if (doutput) {
-        memcpy(dy.values, doutput, steps * batch * width * sizeof(double));
+        for (size_t k = 0; k < steps * batch * width; k++)
+            dy.values[k] = doutput[k] * ref_mask(model, REF_OUTPUT, count - 1, LW_FORWARD, k / width / batch,
+                                                 k / width % batch, k % width);
     }
     /* Behind the last recurrent layer nothing but the final states was read. */
     for (size_t l = kind == LW_OUTPUT_LAST && next > 0 ? next : count; l-- > 0;) {
-        const double *x = l ? trace->layers[l - 1].output : input;
         ref_gradient dx = gradient_create(steps * batch * model->layers[l].brick.input);
         s.layer = &model->layers[l];
-        layer_back(s, &trace->layers[l], x, sequence ? dy.values : NULL, steps, batch, lengths, out->initial->memory[l],
+        layer_back(s, &trace->layers[l], sequence ? dy.values : NULL, steps, batch, lengths, out->initial->memory[l],
                    &dx);
         free(dy.values);
         free(dy.magnitudes);

@@ -29,9 +29,9 @@ typedef struct ref_gradients {
     size_t clipped, unclipped;
 } ref_gradients;
 
-/* Walks back through `trace`, which ref_run made of `input` and `lengths`; `final` is the state that it left behind.
+/* Walks back through `trace`, which ref_run made with `lengths`; `final` is the state that it left behind.
  * `doutput` is (T, B, O), or (B, O) for LW_OUTPUT_LAST; it and `dfinal` may be NULL: zero. */
-ref_gradients *ref_backward(const ref_model *model, const ref_trace *trace, const ref_state *final, const double *input,
+ref_gradients *ref_backward(const ref_model *model, const ref_trace *trace, const ref_state *final,
                             const size_t *lengths, lw_output kind, const double *doutput, const ref_state *dfinal);
 void ref_gradients_destroy(ref_gradients *gradients);
 

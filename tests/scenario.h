@@ -38,7 +38,8 @@ typedef struct scenario {
     size_t threads;
     float weight_scale; /* times PyTorch's 1/sqrt(H) */
     float input_scale;
-    uint64_t seed; /* of the numbers */
+    uint64_t seed;                           /* of the numbers */
+    const lw_regularisation *regularisation; /* of tapes and the reference; NULL: none */
 } scenario;
 
 /* Fields that a test does not care about: one row, dense, sequence output, one thread, scales 1. */

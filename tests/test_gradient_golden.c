@@ -211,7 +211,7 @@ static void check_reference(const char *path, lw_isa isa)
     each_memory(&g, "d%cn.%zu%s", dfinal, set_reference);
     ref_trace *trace = ref_run(model, state, g.steps, g.batch, input, g.lengths);
     expect_close(&g, "output", trace->output, outputs);
-    ref_gradients *out = ref_backward(model, trace, state, input, g.lengths, LW_OUTPUT_SEQUENCE, doutput, dfinal);
+    ref_gradients *out = ref_backward(model, trace, state, g.lengths, LW_OUTPUT_SEQUENCE, doutput, dfinal);
     expect_close(&g, "dinput", out->input.values, inputs);
     cr_assert_gt(each_memory(&g, "d%c0.%zu%s", out->initial, expect_reference), 0);
     for (size_t k = 0; k < model->parameter_count; k++) {

@@ -29,6 +29,7 @@ typedef struct problem {
     enum lengths_kind lengths_kind;
     lw_output kind;
     uint64_t seed;
+    const lw_regularisation *regularisation;
     /* Made from the above. */
     ref_model *model;
     double *input, *doutput;
@@ -64,6 +65,7 @@ static void make(problem *p)
 {
     rng r = {.seed = p->seed};
     p->model = ref_create(p->bricks, p->brick_count);
+    p->model->regularisation = p->regularisation;
     for (size_t k = 0; k < p->model->parameter_count; k++)
         for (size_t e = 0; e < p->model->parameters[k].count; e++)
             p->model->parameters[k].values[e] = uniform(&r, 1);
@@ -137,7 +139,7 @@ static ref_gradients *gradients_of(const problem *p)
 {
     ref_state *state = copy_of(p->model, p->start);
     ref_trace *trace = ref_run(p->model, state, p->steps, p->batch, p->input, p->lengths);
-    ref_gradients *g = ref_backward(p->model, trace, state, p->input, p->lengths, p->kind, p->doutput, p->dfinal);
+    ref_gradients *g = ref_backward(p->model, trace, state, p->lengths, p->kind, p->doutput, p->dfinal);
     ref_trace_destroy(trace);
     ref_state_destroy(state);
     return g;
@@ -287,6 +289,40 @@ Test(gradient_reference, stacks)
     }
 }
 
+/* With every mask at once, drawn or expected, and what they do between bricks. */
+Test(gradient_reference, regularised)
+{
+    static const unsigned options[] = {0, LW_PEEPHOLES, LW_COUPLED, LW_RESET_BEFORE, 0};
+    size_t unclipped = 0;
+    for (unsigned k = 0; k < 108; k++) {
+        lw_kind kind = (lw_kind)(LW_LSTM + (int)(k % 3));
+        lw_brick one = LW_BRICK_INIT(kind), dense = LW_BRICK_INIT(LW_DENSE);
+        lw_regularisation r = LW_REGULARISATION_INIT;
+        one.hidden = 3;
+        one.layers = 1 + k % 2;
+        one.direction = (lw_direction)(k / 3 % 3);
+        one.options = kind == LW_LSTM ? options[k / 9 % 3] : kind == LW_GRU ? options[3 + k / 9 % 2] : 0;
+        one.projection = kind == LW_LSTM && k / 27 % 2 ? 2 : 0;
+        dense.hidden = 2;
+        dense.function = LW_TANH;
+        r.seed = k;
+        r.update = k / 2;
+        r.options = (k / 4 % 2 ? LW_VARIATIONAL : 0) | (k % 12 == 5 ? LW_EXPECTED : 0);
+        r.input = r.between = r.output = 0.3;
+        r.recurrent = 0.4;
+        r.zoneout_hidden = 0.25;
+        r.zoneout_cell = 0.5;
+        problem p = {.steps = 3, .batch = 2, .seed = k, .regularisation = &r};
+        p.kind = (lw_output)(k / 2 % 2);
+        p.lengths_kind = (enum lengths_kind)(k / 5 % 2);
+        p.bricks[0] = k % 5 == 0 ? dense : one;
+        p.bricks[1] = k % 5 == 0 ? one : dense;
+        p.bricks[0].input = 2;
+        p.brick_count = 1 + k / 3 % 2;
+        check(&p, "regularised", &unclipped);
+    }
+}
+
 /* Nothing moves: the gradient of the final states is that of the initial ones, and there is no other. */
 Test(gradient_reference, no_steps)
 {
@@ -321,7 +357,7 @@ Test(gradient_reference, exactly_at_the_limits)
         ref_state *state = ref_state_create(model, 1);
         double one = 1;
         ref_trace *trace = ref_run(model, state, 1, 1, &cases[k].x, NULL);
-        ref_gradients *g = ref_backward(model, trace, state, &cases[k].x, NULL, LW_OUTPUT_SEQUENCE, &one, NULL);
+        ref_gradients *g = ref_backward(model, trace, state, NULL, LW_OUTPUT_SEQUENCE, &one, NULL);
         cr_expect_eq(g->input.values[0], cases[k].slope, "case %zu: %g", k, g->input.values[0]);
         ref_gradients_destroy(g);
         ref_trace_destroy(trace);

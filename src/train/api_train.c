@@ -98,14 +98,6 @@ lw_status lw_loss_evaluate(const lw_loss *loss, lw_score *score)
     return status;
 }
 
-static lw_status check_number(const char *name, double value, double low, bool low_too, double high)
-{
-    if ((low_too ? value >= low : value > low) && value < high)
-        return LW_OK;
-    return lw_fail(LW_ERR_ARGUMENT, "%s is %g, expected %s %g and less than %g", name, value,
-                   low_too ? "at least" : "more than", low, high);
-}
-
 static lw_status check_options(const lw_optimiser_options *options)
 {
     const lw_optimiser_kind kind = options->kind;
@@ -113,21 +105,21 @@ static lw_status check_options(const lw_optimiser_options *options)
         return lw_fail(LW_ERR_ARGUMENT, "optimiser kind %d, expected LW_SGD, LW_RMSPROP, LW_ADAM or LW_ADAMW",
                        (int)kind);
     const bool adam = kind == LW_ADAM || kind == LW_ADAMW;
-    lw_status status = check_number("decay", options->decay, 0.0, true, INFINITY);
+    lw_status status = lw_check_number("decay", options->decay, 0.0, true, INFINITY);
     if (!status)
-        status = check_number("clip_norm", options->clip_norm, 0.0, true, INFINITY);
+        status = lw_check_number("clip_norm", options->clip_norm, 0.0, true, INFINITY);
     if (!status)
-        status = check_number("clip_value", options->clip_value, 0.0, true, INFINITY);
+        status = lw_check_number("clip_value", options->clip_value, 0.0, true, INFINITY);
     if (!status && !adam)
-        status = check_number("momentum", options->momentum, 0.0, true, 1.0);
+        status = lw_check_number("momentum", options->momentum, 0.0, true, 1.0);
     if (!status && kind == LW_RMSPROP)
-        status = check_number("alpha", options->alpha, 0.0, true, 1.0);
+        status = lw_check_number("alpha", options->alpha, 0.0, true, 1.0);
     if (!status && adam)
-        status = check_number("beta1", options->beta1, 0.0, true, 1.0);
+        status = lw_check_number("beta1", options->beta1, 0.0, true, 1.0);
     if (!status && adam)
-        status = check_number("beta2", options->beta2, 0.0, true, 1.0);
+        status = lw_check_number("beta2", options->beta2, 0.0, true, 1.0);
     if (!status && kind != LW_SGD)
-        status = check_number("epsilon", options->epsilon, 0.0, false, INFINITY);
+        status = lw_check_number("epsilon", options->epsilon, 0.0, false, INFINITY);
     if (status)
         return status;
     if (options->options & ~LW_NESTEROV)
@@ -199,7 +191,7 @@ lw_status lw_optimiser_step(lw_optimiser *optimiser, float *const *parameters, c
     CHECK_POINTER(optimiser);
     CHECK_POINTER(parameters);
     CHECK_POINTER(gradients);
-    lw_status status = check_number("rate", rate, 0.0, true, INFINITY);
+    lw_status status = lw_check_number("rate", rate, 0.0, true, INFINITY);
     if (!status)
         status = check_tensors(optimiser, parameters, gradients);
     if (!status)
@@ -273,7 +265,7 @@ lw_status lw_learning_rate_at(const lw_learning_rate *schedule, uint64_t update,
         return lw_fail(LW_ERR_ARGUMENT,
                        "learning rate kind %d, expected LW_RATE_CONSTANT, LW_RATE_STEP or LW_RATE_COSINE",
                        (int)schedule->kind);
-    lw_status status = check_number("rate", schedule->rate, 0.0, true, INFINITY);
+    lw_status status = lw_check_number("rate", schedule->rate, 0.0, true, INFINITY);
     if (status)
         return status;
     if (schedule->kind == LW_RATE_STEP && schedule->every < 1)
