@@ -8,6 +8,7 @@
 #include "gradient_case.h"
 #include "pool.h"
 
+#include <sched.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -167,6 +168,40 @@ ParameterizedTest(struct parameter *p, gradient_bits, own_pool)
     cr_assert_gt(m.own.most, 1, "no shape was large enough for a second thread: this test shows nothing");
     cr_assert_leq(m.own.most, 3);
     cr_assert_eq(m.refused, m.own.calls, "%zu of %zu calls in between were refused", m.refused, m.own.calls);
+}
+
+/* All threads on one CPU miss each other at every barrier, so that the first one goes on alone: the same bits. */
+Test(gradient_bits, busy_machine)
+{
+    cpu_set_t all, one;
+    cr_assert_eq(sched_getaffinity(0, sizeof all, &all), 0);
+    for (size_t k = 0; k < sizeof large / sizeof *large; k++) {
+        scenario s = large_scenario(k, cell_kind(k % CELL_KINDS));
+        gradient_case g;
+        gradient_result want, got;
+        pool own = {0};
+        int cpu = 0;
+        create(&g, &want, &s, lw_isa_get());
+        cr_assert(gradient_result_create(&got, &g, why), "%s", why);
+        run(&g, &want, NULL);
+        lw_tape_destroy(g.tape);
+        while (!CPU_ISSET(cpu, &all))
+            cpu++;
+        CPU_ZERO(&one);
+        CPU_SET(cpu, &one);
+        cr_assert_eq(sched_setaffinity(0, sizeof one, &one), 0);
+        lw_context_options options = LW_CONTEXT_OPTIONS_INIT;
+        options.threads = 3;
+        options.parallel = pool_run;
+        options.pool = &own;
+        cr_assert_eq(lw_tape_create(g.h.model, &options, &g.tape), LW_OK, "%s", lw_error());
+        run(&g, &got, NULL);
+        expect_same(&g, &want, &got, "threads of one CPU");
+        cr_assert_eq(sched_setaffinity(0, sizeof all, &all), 0);
+        gradient_result_destroy(&got);
+        gradient_result_destroy(&want);
+        gradient_case_destroy(&g);
+    }
 }
 
 ParameterizedTestParameters(gradient_bits, again)
