@@ -17,7 +17,7 @@
 #define HELP_VALUE 1000
 
 /* Texts of the command line, which live until the program ends. */
-static char *kept[OPTIONS_MAX + OPERANDS_MAX];
+static char *kept[OPTIONS_MAX + OPERANDS_MAX + 4 * TEXTS_MAX];
 static size_t kept_count;
 
 static void release(void)
@@ -30,6 +30,8 @@ static const char *keep(char *text)
 {
     if (kept_count == 0)
         atexit(release);
+    if (kept_count == sizeof kept / sizeof kept[0])
+        exit(fail("the command line has more than %zu values", kept_count));
     kept[kept_count++] = text;
     return text;
 }
@@ -100,10 +102,20 @@ static int refuse(const struct command *command, poptContext context, int code)
     return misuse("%s has no option '%s'%s", command->name, given, nearest(given, names, count, out));
 }
 
+static int store_listed(const struct option *option, char *text, struct texts *list)
+{
+    if (!text || !*text)
+        return misuse("--%s: expected %s, got nothing", option->name, option->value);
+    if (list->count == TEXTS_MAX)
+        return misuse("--%s is given more than %d times", option->name, TEXTS_MAX);
+    list->items[list->count++] = keep(text);
+    return EXIT_OK;
+}
+
 static int store(const struct option *option, char *text, int *seen, void *target)
 {
     void *slot = (char *)target + option->offset;
-    if (*seen && option->kind != OPTION_FLAG)
+    if (*seen && option->kind != OPTION_FLAG && option->kind != OPTION_LIST)
         return misuse("--%s is given twice", option->name);
     *seen = 1;
     switch (option->kind) {
@@ -117,6 +129,8 @@ static int store(const struct option *option, char *text, int *seen, void *targe
             return misuse("--%s: expected %s, got nothing", option->name, option->value);
         *(const char **)slot = keep(text);
         return EXIT_OK;
+    case OPTION_LIST:
+        return store_listed(option, text, slot);
     }
     return EXIT_USAGE;
 }
@@ -132,15 +146,26 @@ static int take_operands(const struct command *command, poptContext context, con
             return misuse("%s takes no argument, got '%s'", command->name, rest[0]);
         return EXIT_OK;
     }
-    if (count == 0)
+    size_t least = command->operands_most ? command->operands_least : 1;
+    size_t most = command->operands_most ? command->operands_most : 1;
+    if (count < least)
         return misuse("%s: %s is missing; see 'latchwork %s --help'", command->name, command->operand, command->name);
-    if (count > 1)
+    if (count > most && most == 1)
         return misuse("%s takes one %s, got '%s' and '%s'", command->name, command->operand, rest[0], rest[1]);
-    char *copy = strdup(rest[0]);
-    if (!copy)
-        return fail("out of memory");
-    *operand = keep(copy);
+    if (count > most)
+        return misuse("%s takes at most %zu arguments, got %zu", command->name, most, count);
+    for (size_t i = 0; i < most; i++) {
+        char *copy = i < count ? strdup(rest[i]) : NULL;
+        if (i < count && !copy)
+            return fail("out of memory");
+        operand[i] = copy ? keep(copy) : NULL;
+    }
     return EXIT_OK;
+}
+
+static int keeps_text(enum option_kind kind)
+{
+    return kind == OPTION_TEXT || kind == OPTION_LIST;
 }
 
 static int parse(const struct command *command, poptContext context, void *target, const char **operand)
@@ -153,7 +178,7 @@ static int parse(const struct command *command, poptContext context, void *targe
         }
         char *text = poptGetOptArg(context);
         int status = store(&command->options[code - 1], text, &seen[code - 1], target);
-        if (status != EXIT_OK || command->options[code - 1].kind != OPTION_TEXT)
+        if (status != EXIT_OK || !keeps_text(command->options[code - 1].kind))
             free(text);
         if (status != EXIT_OK)
             return status;

@@ -12,8 +12,15 @@ enum option_kind {
     OPTION_FLAG, /* no value; target is an int that becomes 1 */
     OPTION_TEXT, /* target is a const char * (NULL: not given); lives until the program ends */
     OPTION_SIZE, /* target is a size_t, OPTION_UNSET until given */
+    OPTION_LIST, /* may be repeated; target is a struct texts */
 };
 #define OPTION_UNSET ((size_t)-1)
+
+#define TEXTS_MAX 64
+struct texts {
+    const char *items[TEXTS_MAX]; /* live until the program ends */
+    size_t count;
+};
 
 /* What a value may be, for the help of the shell. */
 enum option_values { VALUES_NONE, VALUES_FILE, VALUES_ISA };
@@ -30,11 +37,13 @@ struct option {
     const char *help;
 };
 
-#define OPERANDS_MAX 1
+#define OPERANDS_MAX 16
 
 struct command {
     const char *name;
     const char *operand; /* "MODEL", or NULL when it takes none */
+    /* How many operands it takes; both 0: one. `operand` of arguments_parse has room for the most. */
+    size_t operands_least, operands_most;
     const char *summary; /* one line, for the list of commands */
     const char *details; /* paragraphs after the options */
     const struct option *options;
@@ -43,12 +52,12 @@ struct command {
     int (*run)(int argc, const char **argv);
 };
 
-/* Parses argv[1..] into *target (whose flags and texts must be zero) and *operand. Returns EXIT_OK, EXIT_USAGE after
- * saying what is wrong, or -1 when --help was asked for and printed. */
+/* Parses argv[1..] into *target (whose flags, texts and lists must be zero) and *operand (NULL where none is given).
+ * Returns EXIT_OK, EXIT_USAGE after saying what is wrong, or -1 when --help was asked for and printed. */
 int arguments_parse(const struct command *command, int argc, const char **argv, void *target, const char **operand);
 
 extern const struct command *const commands[]; /* NULL-terminated, in the order of the help */
 extern const struct command command_info, command_inspect, command_run, command_gates, command_explain, command_train,
-    command_completion;
+    command_bench, command_completion;
 
 #endif

@@ -13,8 +13,9 @@
 #include <stdio.h>
 #include <string.h>
 
-const struct command *const commands[] = {&command_info,    &command_inspect, &command_run,        &command_gates,
-                                          &command_explain, &command_train,   &command_completion, NULL};
+const struct command *const commands[] = {&command_info,  &command_inspect,    &command_run,
+                                          &command_gates, &command_explain,    &command_train,
+                                          &command_bench, &command_completion, NULL};
 
 static void print_help(void)
 {

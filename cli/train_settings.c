@@ -77,6 +77,8 @@ static int take_setting(struct settings *settings, const struct option *option, 
             return fail("%s: '%s': expected a text or a number", path, option->name);
         TEXT(settings, option) = json_string_value(value);
         return EXIT_OK;
+    case OPTION_LIST: /* training has none */
+        break;
     }
     return EXIT_WORK;
 }

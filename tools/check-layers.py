@@ -15,12 +15,13 @@ import sources
 
 PUBLIC = 'include/latchwork.h'
 KERNELS = 'simd/kernels.h'
+PROTOCOL = 'bench/peers/protocol.h'
 ALLOWED = {
     'include': set(),
     'simd': set(),
     'src': {PUBLIC, KERNELS},
     'backends': {PUBLIC},
-    'cli': {PUBLIC},
+    'cli': {PUBLIC, PROTOCOL},
     'examples': {PUBLIC},
     'python': {PUBLIC},
     'bench': {PUBLIC, KERNELS},

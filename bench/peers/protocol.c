@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -42,6 +43,13 @@ size_t workload_gates(const struct workload *w)
 size_t workload_width(const struct workload *w)
 {
     return w->dense ? w->dense : w->directions * w->hidden;
+}
+
+size_t workload_parameters(const struct workload *w)
+{
+    const size_t rows = w->directions * workload_gates(w) * w->hidden;
+    const size_t first = rows * (w->input + w->hidden + 2), other = rows * ((w->directions + 1) * w->hidden + 2);
+    return first + (w->layers - 1) * other + (w->dense ? w->dense * (w->directions * w->hidden + 1) : 0);
 }
 
 float *workload_draw(const struct workload *w, const char *name, size_t count, size_t fan)
@@ -102,7 +110,25 @@ static int read_seed(const json_t *object, const char *name, uint64_t *value, ch
     return 1;
 }
 
-static enum engine_status read_workload(const json_t *object, struct workload *w, char *reason)
+static enum engine_status read_train(const json_t *field, struct workload *w, char *reason)
+{
+    const char *word = json_string_value(field);
+    if (word && !strcmp(word, "update"))
+        w->train = TRAIN_UPDATE;
+    else if (json_is_true(field))
+        w->train = TRAIN_GRADIENTS;
+    else if (field && !json_is_false(field)) {
+        snprintf(reason, REASON_BYTES, "the workload's field \"train\" must be false, true or \"update\"");
+        return ENGINE_FAILED;
+    }
+    if (w->train && w->mode != MODE_SEQUENCE) {
+        snprintf(reason, REASON_BYTES, "training is for the mode \"sequence\"");
+        return ENGINE_FAILED;
+    }
+    return ENGINE_OK;
+}
+
+enum engine_status workload_read(const json_t *object, struct workload *w, char *reason)
 {
     static const char *const modes[] = {"sequence", "step", "streams", NULL}, *const cells[] = {"lstm", "gru", "rnn",
                                                                                                 NULL};
@@ -136,11 +162,8 @@ static enum engine_status read_workload(const json_t *object, struct workload *w
         snprintf(reason, REASON_BYTES, "lengths and two directions are for the mode \"sequence\"");
         return ENGINE_FAILED;
     }
-    if (json_is_true(json_object_get(object, "train"))) {
-        snprintf(reason, REASON_BYTES, "training");
-        return ENGINE_UNSUPPORTED;
-    }
-    return ENGINE_OK;
+    w->model = json_string_value(json_object_get(object, "model"));
+    return read_train(json_object_get(object, "train"), w, reason);
 }
 
 /* ---- commands -------------------------------------------------------------------------------------------------- */
@@ -158,10 +181,10 @@ static json_t *answer_of(enum engine_status status, const char *reason)
     return json_pack("{s:s}", status == ENGINE_UNSUPPORTED ? "unsupported" : "error", reason);
 }
 
-static double now_us(void)
+static double clock_us(clockid_t clock)
 {
     struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
+    clock_gettime(clock, &now);
     return (double)now.tv_sec * 1e6 + (double)now.tv_nsec * 1e-3;
 }
 
@@ -169,7 +192,7 @@ static json_t *prepare(struct session *s, const json_t *command)
 {
     char reason[REASON_BYTES] = "";
     struct workload workload;
-    enum engine_status status = read_workload(json_object_get(command, "workload"), &workload, reason);
+    enum engine_status status = workload_read(json_object_get(command, "workload"), &workload, reason);
     s->ready = 0;
     if (status)
         return answer_of(status, reason);
@@ -206,17 +229,26 @@ static json_t *run(struct session *s, const json_t *command)
     if (!read_size(command, "repeat", 1, &repeat, reason) || !read_size(command, "inner", 1, &inner, reason) ||
         !read_size(command, "warmup", 0, &warmup, reason))
         return answer_of(ENGINE_FAILED, reason);
-    json_t *times = json_array();
-    enum engine_status status = calls(s, warmup, reason);
-    for (size_t i = 0; !status && i < repeat; i++) {
-        const double begin = now_us();
-        status = calls(s, inner, reason);
-        json_array_append_new(times, json_real((now_us() - begin) / (double)inner));
-    }
+    double *times = malloc(repeat * sizeof *times);
+    if (!times)
+        return answer_of(ENGINE_FAILED, "no memory for so many times");
+    /* Updates would carry the parameters away in the course of many runs. */
+    enum engine_status status = s->workload.train == TRAIN_UPDATE ? s->engine->reset(reason) : ENGINE_OK;
     if (!status)
-        return json_pack("{s:o}", "times_us", times);
-    json_decref(times);
-    return answer_of(status, reason);
+        status = calls(s, warmup, reason);
+    const double cpu = clock_us(CLOCK_PROCESS_CPUTIME_ID);
+    for (size_t i = 0; !status && i < repeat; i++) {
+        const double begin = clock_us(CLOCK_MONOTONIC);
+        status = calls(s, inner, reason);
+        times[i] = clock_us(CLOCK_MONOTONIC) - begin;
+    }
+    json_t *answer = status ? answer_of(status, reason)
+                            : json_pack("{s:[], s:f}", "times_us", "cpu_us",
+                                        (clock_us(CLOCK_PROCESS_CPUTIME_ID) - cpu) / (double)inner / (double)repeat);
+    for (size_t i = 0; !status && i < repeat; i++)
+        json_array_append_new(json_object_get(answer, "times_us"), json_real(times[i] / (double)inner));
+    free(times);
+    return answer;
 }
 
 static json_t *output(struct session *s, const json_t *command)
@@ -225,7 +257,8 @@ static json_t *output(struct session *s, const json_t *command)
     const char *path = json_string_value(json_object_get(command, "file"));
     const struct workload *w = &s->workload;
     const size_t calls_needed = w->mode == MODE_SEQUENCE ? 1 : w->steps;
-    const size_t count = (w->mode == MODE_SEQUENCE ? w->steps : 1) * w->batch * workload_width(w);
+    const size_t outputs = (w->mode == MODE_SEQUENCE ? w->steps : 1) * w->batch * workload_width(w);
+    const size_t count = w->train ? workload_parameters(w) : outputs;
     FILE *file = path ? fopen(path, "wb") : NULL;
     if (!file)
         return answer_of(ENGINE_FAILED, "the field \"file\" must be the path of a file that can be written");
@@ -245,6 +278,20 @@ static json_t *output(struct session *s, const json_t *command)
     return status ? answer_of(status, reason) : json_pack("{s:I}", "count", (json_int_t)(count * calls_needed));
 }
 
+/* ru_maxrss is in kibibytes, on macOS in bytes. */
+static json_t *memory(void)
+{
+#ifdef __APPLE__
+    const json_int_t unit = 1;
+#else
+    const json_int_t unit = 1024;
+#endif
+    struct rusage usage;
+    if (getrusage(RUSAGE_SELF, &usage))
+        return answer_of(ENGINE_FAILED, "the system does not tell how much memory is in use");
+    return json_pack("{s:I}", "peak_bytes", (json_int_t)usage.ru_maxrss * unit);
+}
+
 static json_t *answer(struct session *s, const json_t *command)
 {
     const struct engine *e = s->engine;
@@ -253,12 +300,12 @@ static json_t *answer(struct session *s, const json_t *command)
         return answer_of(ENGINE_FAILED, "a command is a JSON object with a string \"cmd\"");
     if (!strcmp(name, "info"))
         return json_pack("{s:s,s:s,s:s}", "engine", e->name, "version", e->version(), "details", e->details());
-    if (!strcmp(name, "limits") && e->limits)
-        return e->limits();
+    if (!strcmp(name, "memory"))
+        return memory();
     if (!strcmp(name, "prepare"))
         return prepare(s, command);
     if (strcmp(name, "run") && strcmp(name, "output"))
-        return answer_of(ENGINE_FAILED, "the command must be info, prepare, run or output");
+        return answer_of(ENGINE_FAILED, "the command must be info, prepare, run, output or memory");
     if (!s->ready)
         return answer_of(ENGINE_FAILED, "no workload is prepared");
     return !strcmp(name, "run") ? run(s, command) : output(s, command);

@@ -66,7 +66,7 @@ def commands(parser, options):
         result[name] = shlex.split(command)
     if "Latchwork" in result:
         return list(result.items()), result.pop("Latchwork")
-    return list(result.items()), [os.path.join(options.build, "bench", "peers", "latchwork_driver")]
+    return list(result.items()), [os.path.join(options.build, "latchwork"), "bench", "serve"]
 
 
 def load_workloads(path):

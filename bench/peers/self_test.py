@@ -120,7 +120,7 @@ def check_commands(checks, latchwork):
 
 def main(options):
     checks = Checks()
-    latchwork = Driver("Latchwork", [os.path.join(options.build, "bench", "peers", "latchwork_driver")], 20.0)
+    latchwork = Driver("Latchwork", [os.path.join(options.build, "latchwork"), "bench", "serve"], 20.0)
     honest = fake("honest", 20.0)
     try:
         check_commands(checks, latchwork)
