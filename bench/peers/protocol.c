@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* See protocol.h. Whatever line comes, one line goes back; a bad line is answered by a sentence. */
+#ifndef _GNU_SOURCE
 #define _GNU_SOURCE
+#endif
 #include "protocol.h"
 
 #include <math.h>

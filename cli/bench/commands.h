@@ -6,6 +6,6 @@
 #include "../arguments.h"
 
 /* argv[0] is "bench NAME". */
-extern const struct command command_bench_serve;
+extern const struct command command_bench_serve, command_bench_report;
 
 #endif

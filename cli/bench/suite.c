@@ -255,6 +255,21 @@ int suite_filter(struct suite *suite, const char *expression)
     return EXIT_OK;
 }
 
+int suite_keep(struct suite *suite, const char *cell, int train)
+{
+    const size_t before = suite->count;
+    size_t kept = 0;
+    for (size_t i = 0; i < before; i++) {
+        struct row row = suite->rows[i];
+        if ((!cell || strcmp(cell, workload_cell_name(&row.workload)) == 0) && (!train || row.workload.train))
+            suite->rows[kept++] = row;
+        else
+            free_row(&row);
+    }
+    suite->count = kept;
+    return before && !kept ? misuse("no workload of these suites is left with --cell and --train") : EXIT_OK;
+}
+
 void suite_free(struct suite *suite)
 {
     for (size_t i = 0; i < suite->count; i++)

@@ -45,6 +45,8 @@ int suite_add_file(struct suite *suite, const char *path);
 int suite_add(struct suite *suite, const char *name, const struct workload *w);
 /* Keeps the rows whose "suite/name" or label the expression (POSIX extended, any case) is found in. */
 int suite_filter(struct suite *suite, const char *expression);
+/* Keeps the rows of that cell (NULL: any) and, with `train`, those that train. EXIT_USAGE when none is left. */
+int suite_keep(struct suite *suite, const char *cell, int train);
 void suite_free(struct suite *suite);
 
 #endif
