@@ -613,7 +613,8 @@ typedef struct lw_gradients {
         .size = sizeof(lw_gradients) \
     }
 
-/* Walks back through the last forward run. LW_ERR_ARGUMENT without one. May be called again, with other gradients. */
+/* Walks back through the last forward run. LW_ERR_ARGUMENT without one, or where two of the arrays overlap. May be
+ * called again, with other gradients. */
 LW_API lw_status lw_tape_backward(lw_tape *tape, const lw_gradients *gradients);
 
 /* ------------------------------------------------------------------------------------------------------

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The public functions on tapes: check, one call, return. No logic. */
+#include <stdio.h>
+#include <stdlib.h>
+
 #include "check.h"
 #include "tape.h"
 
@@ -111,13 +114,52 @@ lw_status lw_tape_forward(lw_tape *tape, const float *const *parameters, lw_stat
     return status;
 }
 
+static int by_address(const void *a, const void *b)
+{
+    const uintptr_t first = (uintptr_t)((const struct lw_extent *)a)->begin;
+    const uintptr_t second = (uintptr_t)((const struct lw_extent *)b)->begin;
+    return (first > second) - (first < second);
+}
+
+static const char *name_of(const lw_tape *tape, size_t index, char text[96])
+{
+    const size_t count = tape->model->tensor_count;
+    if (index >= count)
+        return index == count ? "the gradient of the output" : "the gradient of the input";
+    snprintf(text, 96, "parameters[%zu] (%.60s)", index, tape->model->tensors[index].name);
+    return text;
+}
+
+/* None of the caller's arrays may share memory with another: each is written or read while another is written. */
+static lw_status check_overlaps(const lw_tape *tape, const lw_gradients *g, size_t output_floats, size_t input_floats)
+{
+    struct lw_extent *extents = tape->extents;
+    const size_t count = tape->model->tensor_count;
+    size_t used = 0;
+    for (size_t i = 0; g->parameters && i < count; i++)
+        if (g->parameters[i])
+            extents[used++] = (struct lw_extent){g->parameters[i], lw_tensor_count(&tape->model->tensors[i]), i};
+    if (g->output && output_floats)
+        extents[used++] = (struct lw_extent){g->output, output_floats, count};
+    if (g->input && input_floats)
+        extents[used++] = (struct lw_extent){g->input, input_floats, count + 1};
+    qsort(extents, used, sizeof *extents, by_address);
+    for (size_t i = 1; i < used; i++) {
+        char first[96], second[96];
+        if (lw_overlap(extents[i - 1].begin, extents[i - 1].floats, extents[i].begin, extents[i].floats))
+            return lw_fail(LW_ERR_ARGUMENT, "lw_tape_backward: %s overlaps %s",
+                           name_of(tape, extents[i - 1].index, first), name_of(tape, extents[i].index, second));
+    }
+    return LW_OK;
+}
+
 static lw_status check_gradients(const lw_tape *tape, lw_gradients *g)
 {
     const struct lw_retrace *r = &tape->retrace;
     const size_t batch = r->used ? r->batch : tape->recording.batch;
     const size_t run_steps = r->used ? r->steps : tape->recording.steps;
     const lw_output kind = r->used ? r->output_kind : tape->recording.output_kind;
-    size_t floats, steps = kind == LW_OUTPUT_LAST ? 1 : run_steps;
+    size_t output_floats, input_floats, steps = kind == LW_OUTPUT_LAST ? 1 : run_steps;
     if (!tape->recorded)
         return lw_fail(LW_ERR_ARGUMENT, "lw_tape_backward: there is no forward run to go back through");
     if (tape->regularisation.options & LW_EXPECTED)
@@ -134,11 +176,11 @@ static lw_status check_gradients(const lw_tape *tape, lw_gradients *g)
         g->output_step_stride = g->output_row_stride = 0;
     if (!status)
         status = lw_check_strides("gradient of the output", steps, batch, tape->model->output, &g->output_step_stride,
-                                  &g->output_row_stride, &floats);
+                                  &g->output_row_stride, &output_floats);
     if (!status)
         status = lw_check_strides("gradient of the input", run_steps, batch, tape->model->input, &g->input_step_stride,
-                                  &g->input_row_stride, &floats);
-    return status;
+                                  &g->input_row_stride, &input_floats);
+    return status ? status : check_overlaps(tape, g, output_floats, input_floats);
 }
 
 lw_status lw_tape_backward(lw_tape *tape, const lw_gradients *gradients)

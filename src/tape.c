@@ -54,7 +54,8 @@ lw_status lw_tape_build(const lw_model *model, const lw_context_options *options
     tape->back = lw_alloc_array(2 * model->level_count, sizeof *tape->back);
     tape->gradients = lw_alloc_array(2 * model->level_count, sizeof *tape->gradients);
     tape->recording.levels = lw_alloc_array(model->level_count, sizeof *tape->recording.levels);
-    if (!status && (!tape->back || !tape->gradients || !tape->recording.levels))
+    tape->extents = lw_alloc_array(model->tensor_count + 2, sizeof *tape->extents);
+    if (!status && (!tape->back || !tape->gradients || !tape->recording.levels || !tape->extents))
         status = lw_fail_memory(2 * model->level_count * sizeof *tape->gradients);
     if (!status)
         status = pack(tape, false);
@@ -81,6 +82,7 @@ void lw_tape_free(lw_tape *tape)
     lw_free(tape->back_packed);
     lw_free(tape->gradients_packed);
     lw_free(tape->recording.levels);
+    lw_free(tape->extents);
     lw_free(tape->row_memory);
     lw_free(tape->memory);
     lw_free(tape);

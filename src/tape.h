@@ -17,6 +17,12 @@ struct lw_retrace {
     size_t input_floats, lengths_count, state_count, state_rows; /* what there is room for */
 };
 
+/* Memory of the caller's, by its place among the arrays of a lw_gradients. */
+struct lw_extent {
+    const float *begin;
+    size_t floats, index;
+};
+
 struct lw_tape {
     atomic_int busy;
     lw_model *model;     /* the caller's: names and shapes */
@@ -29,7 +35,8 @@ struct lw_tape {
     float *back_packed, *gradients_packed;
     size_t gradients_floats;
     struct lw_recording recording;
-    size_t *row_memory; /* user_rows and lengths of the recording */
+    struct lw_extent *extents; /* room for every array of a lw_gradients, to be checked */
+    size_t *row_memory;        /* user_rows and lengths of the recording */
     size_t row_capacity;
     float *memory; /* the recording's and the way back's arrays, one after the other */
     size_t memory_floats;

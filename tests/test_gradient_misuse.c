@@ -225,6 +225,42 @@ Test(gradient_misuse, backward_arguments)
     tape_fixture_destroy(&t);
 }
 
+/* Any two of the caller's arrays that share a float are refused; neighbours are not. */
+Test(gradient_misuse, overlapping_arrays)
+{
+    struct tape_fixture t;
+    tape_fixture_create(&t);
+    lw_gradients g = t.g;
+    float *parameters[PARAMETERS], room[4096];
+    g.parameters = parameters;
+    for (size_t k = 0; k < PARAMETERS; k++) {
+        memcpy(parameters, t.gradients, sizeof parameters);
+        parameters[k] = t.dx + 17;
+        REFUSED(lw_tape_backward(t.tape, &g), LW_ERR_ARGUMENT, "the gradient of the input");
+        parameters[k] = t.f.y;
+        REFUSED(lw_tape_backward(t.tape, &g), LW_ERR_ARGUMENT, "the gradient of the output");
+        for (size_t j = 0; j < k; j++) {
+            char name[32];
+            parameters[k] = t.gradients[j] + t.sizes[j] - 1;
+            snprintf(name, sizeof name, "parameters[%zu] (", j);
+            REFUSED(lw_tape_backward(t.tape, &g), LW_ERR_ARGUMENT, name);
+            snprintf(name, sizeof name, "parameters[%zu] (", k);
+            REFUSED(lw_tape_backward(t.tape, &g), LW_ERR_ARGUMENT, name);
+        }
+    }
+    memcpy(parameters, t.gradients, sizeof parameters);
+    g.output = t.dx + 17;
+    REFUSED(lw_tape_backward(t.tape, &g), LW_ERR_ARGUMENT, "overlap");
+    g.output = t.f.y;
+    float *at = room;
+    for (size_t k = PARAMETERS; k-- > 0; at += t.sizes[k])
+        parameters[k] = at;
+    g.input = at;
+    cr_assert_leq((size_t)(at - room) + 18, sizeof room / sizeof *room);
+    OK(lw_tape_backward(t.tape, &g));
+    tape_fixture_destroy(&t);
+}
+
 /* Without a forward run there is no way back, and without parameters no forward run. */
 Test(gradient_misuse, order)
 {
