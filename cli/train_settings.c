@@ -120,7 +120,8 @@ static int read_file(const struct command *command, struct settings *settings, c
     return EXIT_OK;
 }
 
-static int parse_real(const char *name, const char *text, double least, double most, double *value)
+/* Not a number where the text is none. */
+static int parse_number(const char *text, double *value)
 {
     locale_t locale = newlocale(LC_NUMERIC_MASK, "C", (locale_t)0);
     char *end = NULL;
@@ -128,9 +129,27 @@ static int parse_real(const char *name, const char *text, double least, double m
         return fail("out of memory");
     *value = strtod_l(text, &end, locale);
     freelocale(locale);
-    if (end == text || *end || !(*value >= least && *value <= most))
-        return misuse("--%s: expected a number from %g to %g, got '%s'", name, least, most, text);
+    if (end == text || *end)
+        *value = NAN;
     return EXIT_OK;
+}
+
+static int parse_real(const char *name, const char *text, double least, double most, double *value)
+{
+    int status = parse_number(text, value);
+    if (status == EXIT_OK && !(*value >= least && *value <= most))
+        return misuse("--%s: expected a number from %g to %g, got '%s'", name, least, most, text);
+    return status;
+}
+
+/* A rate of dropout or zoneout. */
+static int parse_rate(struct settings *settings, const char *name, const char *text, double *value)
+{
+    int status = parse_number(text, value);
+    if (status == EXIT_OK && !(*value >= 0 && *value < 1))
+        return misuse("--%s: expected a rate of at least 0 and less than 1, got '%s'", name, text);
+    settings->regularised |= status == EXIT_OK && *value > 0;
+    return status;
 }
 
 /* Finds `text` among the names; its place goes to *index. */
@@ -165,6 +184,11 @@ static void fill_defaults(struct settings *settings)
     int plain = strcmp(settings->cell, "rnn") == 0 && defaults->plain_rate;
     default_text(&settings->rate, plain ? defaults->plain_rate : defaults->rate);
     default_text(&settings->clip, defaults->clip);
+    default_text(&settings->dropout, "0");
+    default_text(&settings->input_dropout, "0");
+    default_text(&settings->recurrent_dropout, "0");
+    default_text(&settings->zoneout, "0");
+    default_text(&settings->zoneout_cell, "0");
     default_size(&settings->hidden, defaults->hidden);
     default_size(&settings->layers, defaults->layers);
     default_size(&settings->length, settings->window != OPTION_UNSET ? settings->window : defaults->length);
@@ -205,6 +229,30 @@ static int read_words(struct settings *settings)
     settings->optimiser_kind = optimiser_kinds[optimiser];
     settings->rate_kind = rate_kinds[schedule];
     return EXIT_OK;
+}
+
+/* What is drawn anew for each update. A setting that could do nothing is refused rather than ignored. */
+static int read_rates(struct settings *settings)
+{
+    lw_regularisation *r = &settings->regularisation;
+    *r = (lw_regularisation)LW_REGULARISATION_INIT;
+    r->seed = settings->seed;
+    r->options = settings->variational ? LW_VARIATIONAL : 0;
+    int status = parse_rate(settings, "dropout", settings->dropout, &r->output);
+    r->between = r->output;
+    if (status == EXIT_OK)
+        status = parse_rate(settings, "input-dropout", settings->input_dropout, &r->input);
+    if (status == EXIT_OK)
+        status = parse_rate(settings, "recurrent-dropout", settings->recurrent_dropout, &r->recurrent);
+    if (status == EXIT_OK)
+        status = parse_rate(settings, "zoneout", settings->zoneout, &r->zoneout_hidden);
+    if (status == EXIT_OK)
+        status = parse_rate(settings, "zoneout-cell", settings->zoneout_cell, &r->zoneout_cell);
+    if (status == EXIT_OK && r->zoneout_cell > 0 && settings->cell_kind != LW_LSTM)
+        return misuse("--zoneout-cell: only an LSTM has a cell beside h, a %s has none", settings->cell);
+    if (status == EXIT_OK && settings->variational && r->output == 0 && r->input == 0)
+        return misuse("--variational: says how --dropout and --input-dropout draw, but neither is above 0");
+    return status;
 }
 
 /* Options that only some tasks know are refused for the others, rather than ignored. */
@@ -270,6 +318,8 @@ int settings_read(const struct command *command, int argc, const char **argv, st
         return status;
     fill_defaults(settings);
     status = read_words(settings);
+    if (status == EXIT_OK)
+        status = read_rates(settings);
     return status == EXIT_OK ? check_outputs(settings) : status;
 }
 
@@ -289,6 +339,15 @@ json_t *settings_identity(const struct settings *settings)
         "rate", settings->rate_value, "schedule", settings->schedule, "warm-up", (json_int_t)settings->warm_up, "clip",
         settings->clip_value, "initial", settings->initial, "chrono", (json_int_t)settings->chrono, "every",
         (json_int_t)settings->every, "patience", (json_int_t)settings->patience);
+    const lw_regularisation *r = &settings->regularisation;
+    json_t *rates = json_pack("{s:f, s:f, s:f, s:f, s:f, s:b}", "dropout", r->output, "input-dropout", r->input,
+                              "recurrent-dropout", r->recurrent, "zoneout", r->zoneout_hidden, "zoneout-cell",
+                              r->zoneout_cell, "variational", settings->variational);
+    if (!rates || json_object_update(root, rates) != 0) {
+        json_decref(root);
+        root = NULL;
+    }
+    json_decref(rates);
     if (root && settings->rate_kind != LW_RATE_CONSTANT)
         json_object_set_new(root, "updates", json_integer((json_int_t)settings->updates));
     return root;

@@ -16,17 +16,19 @@ struct task_kind;
 struct settings {
     /* As given. */
     const char *config, *data, *labels, *cell, *optimiser, *schedule, *initial, *rate, *clip, *out, *log, *checkpoint,
-        *report;
+        *report, *dropout, *input_dropout, *recurrent_dropout, *zoneout, *zoneout_cell;
     size_t classes, window, horizon, hidden, layers, length, batch, updates, warm_up, chrono, every, patience, seed,
         threads, sample;
-    int resume, json;
+    int resume, json, variational;
     /* What it means. */
     const struct task_kind *task;
     lw_kind cell_kind;
     lw_optimiser_kind optimiser_kind;
     lw_rate_kind rate_kind;
     double rate_value, clip_value;
-    json_t *file; /* owns the texts that came from the configuration file */
+    lw_regularisation regularisation; /* its update is the trainer's business */
+    int regularised;                  /* any rate is above 0 */
+    json_t *file;                     /* owns the texts that came from the configuration file */
 };
 
 /* Reads everything and checks it; the same results as arguments_parse. settings_free afterwards in any case. */

@@ -204,6 +204,17 @@ void trainer_close(struct trainer *trainer)
     *trainer = (struct trainer){0};
 }
 
+/* Masks of the update for training, none for measures: those see the model as it will run. */
+static int regularise(struct trainer *trainer, enum part part, uint64_t update)
+{
+    lw_regularisation r = trainer->settings->regularisation;
+    if (!trainer->settings->regularised)
+        return EXIT_OK;
+    r.update = update;
+    return lw_tape_set_regularisation(trainer->tape, part == PART_TRAIN ? &r : NULL) == LW_OK ? EXIT_OK
+                                                                                              : fail_training();
+}
+
 /* Fetches a batch and runs it forward; `state` may be NULL. */
 static int forward(struct trainer *trainer, enum part part, uint64_t index, lw_state *state)
 {
@@ -213,6 +224,8 @@ static int forward(struct trainer *trainer, enum part part, uint64_t index, lw_s
     task->kind->fill(task, part, index, &trainer->batch);
     if (state && trainer->batch.restart && lw_state_reset(state) != LW_OK)
         return fail_training();
+    if (regularise(trainer, part, index) != EXIT_OK)
+        return EXIT_WORK;
     lw_io io = LW_IO_INIT;
     io.steps = task->steps;
     io.batch = task->batch;
