@@ -33,6 +33,8 @@ static const struct option options[] = {
     FILE_OPTION("config", config, "a JSON object whose keys are these options; the command\nline goes before it"),
     FILE_OPTION("data", data, "series: .csv or .npy, one step a line; classify: (N, T, I)\nas .npy; text: UTF-8"),
     FILE_OPTION("labels", labels, "classify: (N,) as .npy (int32, int64) or .csv, from 0 up"),
+    FILE_OPTION("lengths", lengths,
+                "classify: steps of each sequence, as the labels are; what\nlies behind them is not looked at"),
     SIZE_OPTION("classes", classes, 2, LW_SIZE_MAX, "classify: how many (default: the largest label and one)"),
     SIZE_OPTION("window", window, 1, LW_SIZE_MAX, "series: steps that a forecast looks at (default: 48)"),
     SIZE_OPTION("horizon", horizon, 1, LW_SIZE_MAX, "series: steps that are forecast (default: 1)"),

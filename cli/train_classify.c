@@ -21,23 +21,48 @@
 struct classify {
     struct array array; /* (N, T, I) */
     long long *labels;
+    size_t *lengths; /* of each sequence, or NULL: all T */
     size_t count, train_count;
     uint64_t seed;
 };
 
-static int check_sequences(const struct classify *classify, const char *path)
+static size_t length_of(const struct classify *classify, size_t sequence)
+{
+    return classify->lengths ? classify->lengths[sequence] : classify->array.shape[1];
+}
+
+static int check_shape(const struct classify *classify, const char *path)
 {
     char text[SHAPE_TEXT];
     const struct array *array = &classify->array;
     if (array->rank != 3 || array->count == 0)
         return fail("%s: has the shape %s; expected sequences, (N, T, I), none of them 0", path,
                     shape_text(array->shape, array->rank, text));
-    size_t steps = array->shape[1], width = array->shape[2];
-    for (size_t i = 0; i < array->count; i++)
-        if (!isfinite(array->values[i]))
-            return fail("%s: sequence %zu, step %zu, channel %zu: expected a finite number, got %g", path,
-                        i / (steps * width), i / width % steps, i % width, (double)array->values[i]);
     return EXIT_OK;
+}
+
+static int check_numbers(const struct classify *classify, const char *path)
+{
+    const struct array *array = &classify->array;
+    size_t steps = array->shape[1], width = array->shape[2];
+    for (size_t i = 0; i < array->count; i++) {
+        size_t sequence = i / (steps * width), step = i / width % steps;
+        if (!isfinite(array->values[i]) && step < length_of(classify, sequence))
+            return fail("%s: sequence %zu, step %zu, channel %zu: expected a finite number, got %g", path, sequence,
+                        step, i % width, (double)array->values[i]);
+    }
+    return EXIT_OK;
+}
+
+/* A sequence of no steps would have a class, but nothing to tell it by. */
+static int load_lengths(struct classify *classify, const char *path)
+{
+    int status = lengths_load(path, classify->array.shape[0], classify->array.shape[1], &classify->lengths);
+    for (size_t i = 0; status == EXIT_OK && i < classify->array.shape[0]; i++)
+        if (classify->lengths[i] == 0)
+            return fail("%s: sequence %zu has no steps; expected lengths of 1 to %zu", path, i,
+                        classify->array.shape[1]);
+    return status;
 }
 
 /* One whole number a line. */
@@ -130,6 +155,7 @@ static void close_classify(struct task *task)
         return;
     array_free(&classify->array);
     free(classify->labels);
+    free(classify->lengths);
     free(classify);
 }
 
@@ -144,7 +170,11 @@ static int open_classify(struct task *task, const struct settings *settings)
         return misuse("train classify: --labels FILE is missing; see 'latchwork train --help'");
     int status = array_load(settings->data, &hint, &classify->array);
     if (status == EXIT_OK)
-        status = check_sequences(classify, settings->data);
+        status = check_shape(classify, settings->data);
+    if (status == EXIT_OK && settings->lengths)
+        status = load_lengths(classify, settings->lengths);
+    if (status == EXIT_OK)
+        status = check_numbers(classify, settings->data);
     classify->count = classify->array.shape[0];
     if (status == EXIT_OK)
         status = load_labels(classify, settings->labels);
@@ -159,6 +189,9 @@ static int open_classify(struct task *task, const struct settings *settings)
     classify->seed = settings->seed;
     task->digest = digest_bytes(task->digest, classify->array.values, classify->array.count * sizeof(float));
     task->digest = digest_bytes(task->digest, classify->labels, classify->count * sizeof(long long));
+    if (classify->lengths)
+        task->digest = digest_bytes(task->digest, classify->lengths, classify->count * sizeof(size_t));
+    task->ragged = classify->lengths != NULL;
     task->steps = classify->array.shape[1];
     task->input = classify->array.shape[2];
     task->loss = LW_CROSS_ENTROPY;
@@ -186,10 +219,12 @@ static void fill_classify(const struct task *task, enum part part, uint64_t inde
         for (size_t t = 0; t < task->steps; t++)
             memcpy(batch->input + (t * task->batch + b) * width, from + t * width, width * sizeof(float));
         batch->classes[b] = (int32_t)classify->labels[which];
+        if (batch->lengths)
+            batch->lengths[b] = length_of(classify, which);
     }
 }
 
-static const char *const classify_options[] = {"data", "labels", "classes", NULL};
+static const char *const classify_options[] = {"data", "labels", "lengths", "classes", NULL};
 
 const struct task_kind task_classify = {
     .name = "classify",

@@ -144,6 +144,8 @@ static int solved_by_error(const struct measure *measure)
     return measure->loss <= 0.01;
 }
 
+#define SHARED_DEFAULTS .layers = 1, .batch = 32, .clip = "1", .plain_rate = "0.001"
+
 static const char *const memory_options[] = {"length", "chrono", NULL};
 
 const struct task_kind task_latch = {
@@ -151,15 +153,7 @@ const struct task_kind task_latch = {
     .rule = "99 % of fresh sequences are right and the mean loss is at most 0.1",
     .memory = 1,
     .options = memory_options,
-    .defaults = {.hidden = 64,
-                 .layers = 1,
-                 .length = 1000,
-                 .batch = 32,
-                 .updates = 1000,
-                 .every = 10,
-                 .rate = "0.02",
-                 .clip = "1",
-                 .plain_rate = "0.001"},
+    .defaults = {.hidden = 64, .length = 1000, .updates = 1000, .every = 10, .rate = "0.02", SHARED_DEFAULTS},
     .open = open_latch,
     .fill = fill_latch,
     .solved = solved_latch,
@@ -170,15 +164,7 @@ const struct task_kind task_adding = {
     .rule = "the mean squared error over fresh sequences is at most 0.01",
     .memory = 1,
     .options = memory_options,
-    .defaults = {.hidden = 64,
-                 .layers = 1,
-                 .length = 100,
-                 .batch = 32,
-                 .updates = 5000,
-                 .every = 50,
-                 .rate = "0.01",
-                 .clip = "1",
-                 .plain_rate = "0.001"},
+    .defaults = {.hidden = 64, .length = 100, .updates = 5000, .every = 50, .rate = "0.01", SHARED_DEFAULTS},
     .open = open_adding,
     .fill = fill_adding,
     .correct = correct_adding,
@@ -190,15 +176,7 @@ const struct task_kind task_copy = {
     .rule = "99 % of the symbols of fresh sequences are right",
     .memory = 1,
     .options = memory_options,
-    .defaults = {.hidden = 128,
-                 .layers = 1,
-                 .length = 100,
-                 .batch = 32,
-                 .updates = 5000,
-                 .every = 50,
-                 .rate = "0.01",
-                 .clip = "1",
-                 .plain_rate = "0.001"},
+    .defaults = {.hidden = 128, .length = 100, .updates = 5000, .every = 50, .rate = "0.01", SHARED_DEFAULTS},
     .open = open_copy,
     .fill = fill_copy,
     .solved = solved_by_accuracy,

@@ -129,6 +129,7 @@ static int record(const struct trainer *trainer, lw_model *model, struct picture
     io.input = trainer->batch.input;
     io.input_step_stride = task->batch * task->input;
     io.input_row_stride = task->input;
+    io.lengths = trainer->batch.lengths;
     io.probes = &probe;
     io.probe_count = 1;
     int status = lw_run(context, NULL, &io) == LW_OK ? EXIT_OK : fail_training();

@@ -258,7 +258,7 @@ static int read_rates(struct settings *settings)
 /* Options that only some tasks know are refused for the others, rather than ignored. */
 static int check_special(const struct command *command, const struct settings *settings)
 {
-    static const char *const special[] = {"data",    "labels", "classes", "window",
+    static const char *const special[] = {"data",    "labels", "lengths", "classes", "window",
                                           "horizon", "length", "chrono",  "sample"};
     for (size_t i = 0; i < sizeof special / sizeof special[0]; i++) {
         const struct option *option = find_option(command, special[i]);

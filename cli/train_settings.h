@@ -15,8 +15,8 @@ struct task_kind;
 
 struct settings {
     /* As given. */
-    const char *config, *data, *labels, *cell, *optimiser, *schedule, *initial, *rate, *clip, *out, *log, *checkpoint,
-        *report, *dropout, *input_dropout, *recurrent_dropout, *zoneout, *zoneout_cell;
+    const char *config, *data, *labels, *lengths, *cell, *optimiser, *schedule, *initial, *rate, *clip, *out, *log,
+        *checkpoint, *report, *dropout, *input_dropout, *recurrent_dropout, *zoneout, *zoneout_cell;
     size_t classes, window, horizon, hidden, layers, length, batch, updates, warm_up, chrono, every, patience, seed,
         threads, sample;
     int resume, json, variational;

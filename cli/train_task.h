@@ -21,6 +21,7 @@ struct batch {
     float *input;        /* (T, B, I) */
     float *target;       /* (S, B, O), or NULL */
     int32_t *classes;    /* (S, B), or NULL */
+    size_t *lengths;     /* (B) steps of each row, or NULL: all T */
     unsigned char *mask; /* (S, B): 0 where nothing counts; full of 1 when fill is called */
     int restart;         /* carried state: begin from zero. 0 when fill is called */
 };
@@ -36,6 +37,7 @@ struct task {
     size_t steps, batch, input, output; /* T, B, I, O */
     lw_loss_kind loss;
     lw_output output_kind;
+    int ragged;                          /* batches have lengths */
     int carried;                         /* the state goes from each batch to the next: truncated BPTT */
     size_t check_batches, final_batches; /* of PART_CHECK and PART_FINAL */
     double baseline;                     /* loss of the forecast that every model must beat; not a number: none */

@@ -116,13 +116,16 @@ static int create_batch(struct trainer *trainer)
     struct batch *batch = &trainer->batch;
     batch->input = allocate(inputs, sizeof(float));
     batch->mask = allocate(rows, 1);
+    if (task->ragged)
+        batch->lengths = allocate(task->batch, sizeof(size_t));
     if (task->loss == LW_CROSS_ENTROPY)
         batch->classes = allocate(rows, sizeof(int32_t));
     else
         batch->target = allocate(outputs, sizeof(float));
     trainer->output = allocate(outputs, sizeof(float));
     trainer->doutput = allocate(outputs, sizeof(float));
-    if (!batch->input || !batch->mask || !(batch->classes || batch->target) || !trainer->output || !trainer->doutput)
+    if (!batch->input || !batch->mask || (task->ragged && !batch->lengths) || !(batch->classes || batch->target) ||
+        !trainer->output || !trainer->doutput)
         return fail("out of memory for batches of %zu steps and %zu rows; choose a smaller --batch", task->steps,
                     task->batch);
     return EXIT_OK;
@@ -191,6 +194,7 @@ void trainer_close(struct trainer *trainer)
     free(trainer->batch.input);
     free(trainer->batch.target);
     free(trainer->batch.classes);
+    free(trainer->batch.lengths);
     free(trainer->batch.mask);
     free(trainer->output);
     free(trainer->doutput);
@@ -230,6 +234,7 @@ static int forward(struct trainer *trainer, enum part part, uint64_t index, lw_s
     io.steps = task->steps;
     io.batch = task->batch;
     io.input = trainer->batch.input;
+    io.lengths = trainer->batch.lengths;
     io.output = trainer->output;
     io.output_kind = task->output_kind;
     const float *const *parameters = (const float *const *)trainer->parameters;

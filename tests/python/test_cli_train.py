@@ -119,7 +119,8 @@ def test_the_autoregression_is_that_of_least_squares(latchwork, tmp_path):
     assert last_line(latchwork.good(*line))['autoregression_loss'] == pytest.approx(want, rel=1e-3)
 
 
-def test_the_model_forecasts_what_the_validation_measured(latchwork, tasks, tmp_path):
+@pytest.mark.parametrize('options', [(), ('--dropout', 0.2, '--zoneout', 0.2)], ids=('plain', 'regularised'))
+def test_the_model_forecasts_what_the_validation_measured(latchwork, tasks, tmp_path, options):
     """The saved model and its normalisation give the summary's loss through `latchwork run`."""
     out = tmp_path / 'm.safetensors'
     summary = last_line(latchwork.good(*tasks['series'], '--updates', 60, '--json', '--out', out))
@@ -164,6 +165,34 @@ def test_the_same_bits_for_any_number_of_threads_and_after_a_rest(latchwork, tas
     for updates in (3, 8, 14):
         assert last_line(latchwork.good(*line, '--updates', updates, *rest))['updates'] == updates
     assert digest(a) == digest(c)
+
+
+REGULARISED = [('--dropout', 0.3, '--input-dropout', 0.1), ('--dropout', 0.2, '--variational'),
+               ('--recurrent-dropout', 0.25), ('--zoneout', 0.1), ('--zoneout-cell', 0.5)]
+
+
+@pytest.mark.parametrize('options', REGULARISED, ids=lambda options: options[0] + str(len(options)))
+@pytest.mark.parametrize('task', ('text', 'latch'))
+def test_masks_depend_on_the_update_alone(latchwork, tasks, tmp_path, task, options):
+    line, a, b = (*tasks[task], *options), *(tmp_path / f'{name}.safetensors' for name in 'ab')
+    latchwork.good(*line, *SHORT, '--threads', 1, '--out', a)
+    rest = ('--every', 5, '--json', '--checkpoint', tmp_path / 'rest', '--resume', '--out', b)
+    for updates in (3, 8, 14):
+        latchwork.good(*line, '--updates', updates, '--threads', 2, *rest)
+    assert digest(a) == digest(b)
+    tensors = load_file(a)
+    latchwork.good(*tasks[task], *SHORT, '--out', b)
+    assert any(not np.array_equal(value, tensors[name]) for name, value in load_file(b).items())
+    message = latchwork.bad(1, *tasks[task], '--updates', 20, '--every', 5, *rest[3:6])
+    assert f"whose '{options[0][2:]}' was {options[1]}; this one's is 0" in message
+
+
+def test_rates_of_zero_are_none(latchwork, tasks, tmp_path):
+    a, b = tmp_path / 'a.safetensors', tmp_path / 'b.safetensors'
+    rates = ('dropout', 'input-dropout', 'recurrent-dropout', 'zoneout', 'zoneout-cell')
+    latchwork.good(*tasks['text'], *SHORT, '--out', a)
+    latchwork.good(*tasks['text'], *SHORT, *(word for name in rates for word in (f'--{name}', 0)), '--out', b)
+    assert digest(a) == digest(b)
 
 
 def rows(log):
@@ -324,6 +353,13 @@ USAGE = [
     (('train', 'latch', '--rate', 'fast'), "--rate: expected a number from 1e-12 to 1000, got 'fast'"),
     (('train', 'latch', '--rate', 'nan'), "got 'nan'"),
     (('train', 'latch', '--clip', '-1'), "--clip: expected a number from 0"),
+    (('train', 'latch', '--dropout', 1), "--dropout: expected a rate of at least 0 and less than 1, got '1'"),
+    (('train', 'latch', '--input-dropout', '-0.1'), "--input-dropout: expected a rate"),
+    (('train', 'latch', '--zoneout', 'nan'), "less than 1, got 'nan'"),
+    (('train', 'latch', '--recurrent-dropout', 'half'), "less than 1, got 'half'"),
+    (('train', 'latch', '--cell', 'gru', '--zoneout-cell', 0.1), 'only an LSTM has a cell beside h, a gru has none'),
+    (('train', 'latch', '--variational'), 'but neither is above 0'),
+    (('train', 'latch', '--lengths', 'x'), '--lengths: the task latch does not know it'),
     (('train', 'latch', '--length', 1), '--length: latch needs at least 2 steps, got 1'),
     (('train', 'copy', '--length', 2), '--length: copy needs at least 3 steps'),
     (('train', 'latch', '--resume'), '--resume: --checkpoint FILE is missing'),
@@ -382,6 +418,43 @@ def test_bad_classes(latchwork, tmp_path, change, words):
     x, y = change(x, y)
     line = ('train', 'classify', '--data', save(tmp_path / 'x.npy', x), '--labels', save(tmp_path / 'y.npy', y))
     assert words in latchwork.bad(1, *line)
+
+
+def test_what_lies_behind_a_sequence_is_not_looked_at(latchwork, tmp_path):
+    x, y = (np.load(path) for path in write_classes(tmp_path))
+    n = np.random.default_rng(8).integers(1, x.shape[1] + 1, len(x))
+    behind, models = np.arange(x.shape[1]) >= n[:, None], []
+    for padding in (np.nan, 0, 1e9):
+        x[behind] = padding
+        line = ('train', 'classify', '--data', save(tmp_path / 'x.npy', x), '--labels', save(tmp_path / 'y.npy', y),
+                '--lengths', save(tmp_path / 'n.npy', n), '--hidden', 8, '--rate', 0.02, '--updates', 200, '--json')
+        summary = last_line(latchwork.good(*line, '--out', tmp_path / 'm.safetensors'))
+        models.append(digest(tmp_path / 'm.safetensors'))
+    assert summary['accuracy'] > 0.8 and len(set(models)) == 1
+    (tmp_path / 'n.csv').write_text('\n'.join(map(str, n)))
+    latchwork.good(*line[:7], tmp_path / 'n.csv', *line[8:], '--out', tmp_path / 'm.safetensors',
+                   '--report', tmp_path / 'r.html')
+    assert digest(tmp_path / 'm.safetensors') == models[0]
+    x[behind] = 0
+    save(tmp_path / 'x.npy', x)
+    latchwork.good(*line[:6], *line[8:], '--out', tmp_path / 'm.safetensors')
+    assert digest(tmp_path / 'm.safetensors') != models[0]
+    save(tmp_path / 'n.npy', np.full(len(x), x.shape[1]))
+    latchwork.good(*line[:6], *line[8:], '--out', tmp_path / 'a.safetensors')
+    latchwork.good(*line, '--out', tmp_path / 'b.safetensors')
+    assert digest(tmp_path / 'a.safetensors') == digest(tmp_path / 'b.safetensors')
+
+
+@pytest.mark.parametrize('lengths, words', [
+    (lambda n: n[:-1], 'expected 120 lengths, one for each batch row, got 119'),
+    (lambda n: np.where(np.arange(120) == 3, 0, n), 'sequence 3 has no steps; expected lengths of 1 to 12'),
+    (lambda n: np.where(np.arange(120) == 3, 13, n), 'the length of row 3 is 13; expected 0 to 12'),
+    (lambda n: np.where(np.arange(120) == 3, -1, n), 'the length of row 3 is -1'),
+    (lambda n: n.astype(np.float32), "expected '<i8' or '<i4'"),
+], ids=range(5))
+def test_bad_lengths(latchwork, tasks, tmp_path, lengths, words):
+    path = save(tmp_path / 'n.npy', lengths(np.full(120, 12)))
+    assert words in latchwork.bad(1, *tasks['classify'], '--lengths', path)
 
 
 @pytest.mark.parametrize('content, words', [
