@@ -114,53 +114,59 @@ static void back_dropout(const struct back_worker *w, size_t index, bool last, f
     }
 }
 
-/* dx (+)= d times the transposed input weights, this thread's share of `count` rows. */
-static void input_gradient(const struct back_worker *w, const struct lw_back_weights *weights, size_t count, float *dx,
-                           bool add)
+/* dx (+)= d times the transposed input weights, this thread's share of `count` rows from `first` on. */
+static void input_gradient(const struct back_worker *w, const struct lw_back_weights *weights, size_t first,
+                           size_t count, float *dx, bool add)
 {
     const struct lw_back_space *space = w->space;
     size_t begin, end;
     lw_share(count, w->part, w->parts, &begin, &end);
     const float *d = space->d + begin * space->d_stride;
-    lw_matrix_times(w->model->kernels, &weights->input, end - begin, d, space->d_stride, dx + begin * space->dy_stride,
-                    space->dy_stride, add);
+    lw_matrix_times(w->model->kernels, &weights->input, end - begin, d, space->d_stride,
+                    dx + (first + begin) * space->dy_stride, space->dy_stride, add);
 }
 
-/* The last of `count` rows, and the step to the one before it. */
-static const float *last_row(const float *rows, size_t count, size_t stride, ptrdiff_t *step)
+/* The rows from `first` on, `count` of them, in the order of the way back: from the last one, or from the first. */
+static const float *walked(const float *rows, size_t first, size_t count, size_t stride, bool reverse, ptrdiff_t *step)
 {
-    *step = -(ptrdiff_t)stride;
-    return rows && count ? rows + (count - 1) * stride : rows;
+    *step = reverse ? (ptrdiff_t)stride : -(ptrdiff_t)stride;
+    return rows ? rows + (reverse ? first : first + count - 1) * stride : NULL;
 }
 
-/* A level without memory: `count` rows. */
+/* A level without memory: `count` rows, a part of them at a time. */
 static bool back_map(struct back_worker *w, size_t index, size_t count, const float *dy, float *dx, bool wants_dx)
 {
     const struct lw_level *level = &w->model->levels[index];
     const struct lw_level_record *record = &w->recording->levels[index];
     const struct lw_back_space *space = w->space;
-    struct lw_back_step step = {0};
-    step.back = (struct lw_back){.rows = count,
-                                 .hidden = level->output,
-                                 .h = record->out.data,
-                                 .h_stride = record->out.stride,
-                                 .dy = dy,
-                                 .dy_stride = space->dy_stride,
-                                 .d = level->cell->back_row ? space->d : dx,
-                                 .d_stride = level->cell->back_row ? space->d_stride : space->dy_stride};
-    level->cell->back(w->model->kernels, level, NULL, &step, 0, w->part, w->parts);
-    if (!meet(w))
-        return false;
-    if (!level->cell->back_row)
-        return true;
-    struct lw_back_sum sum = {.count = count};
-    sum.d = last_row(space->d, count, space->d_stride, &sum.d_step);
-    sum.x = last_row(record->in.data, count, record->in.stride, &sum.x_step);
     const lw_tape *tape = w->call->tape;
-    level->cell->back_sum(w->model->kernels, level, &tape->gradients[2 * index], &sum, w->part, w->parts);
-    if (wants_dx)
-        input_gradient(w, &tape->back[2 * index], count, dx, false);
-    return meet(w);
+    const bool sums = level->cell->back_row;
+    for (size_t end = count, first; end > 0; end = first) {
+        first = end > space->rows ? end - space->rows : 0;
+        struct lw_back_step step = {0};
+        step.back = (struct lw_back){.rows = end - first,
+                                     .hidden = level->output,
+                                     .h = record->out.data + first * record->out.stride,
+                                     .h_stride = record->out.stride,
+                                     .dy = dy + first * space->dy_stride,
+                                     .dy_stride = space->dy_stride,
+                                     .d = sums ? space->d : dx + first * space->dy_stride,
+                                     .d_stride = sums ? space->d_stride : space->dy_stride};
+        level->cell->back(w->model->kernels, level, NULL, &step, 0, w->part, w->parts);
+        if (!meet(w))
+            return false;
+        if (!sums)
+            continue;
+        struct lw_back_sum sum = {.count = end - first};
+        sum.d = walked(space->d, 0, sum.count, space->d_stride, false, &sum.d_step);
+        sum.x = walked(record->in.data, first, sum.count, record->in.stride, false, &sum.x_step);
+        level->cell->back_sum(w->model->kernels, level, &tape->gradients[2 * index], &sum, w->part, w->parts);
+        if (wants_dx)
+            input_gradient(w, &tape->back[2 * index], first, sum.count, dx, false);
+        if (!meet(w))
+            return false;
+    }
+    return true;
 }
 
 /* The gradients of a direction's final states: the caller's and, at the level that gave the last output, its. */
@@ -265,8 +271,34 @@ static bool back_feed(struct back_worker *w, size_t index, const struct back_mas
     return meet(w);
 }
 
+/* What the steps from `low` on give to the weights and to dx (NULL: not wanted), while their argument gradients are in
+ * the cache; the sums go on in the order of the way back. */
+static bool sum_steps(struct back_worker *w, size_t index, size_t d, size_t low, size_t steps, float *dx)
+{
+    const lw_tape *tape = w->call->tape;
+    const struct lw_level *level = &w->model->levels[index];
+    const struct lw_level_record *record = &w->recording->levels[index];
+    const struct lw_record *side = &record->side[d];
+    const struct lw_back_space *space = w->space;
+    const bool reverse = lw_level_reverse(level, d);
+    const float *before = side->fed ? side->fed : side->trail + (reverse ? w->rows * record->trail_stride : 0);
+    const size_t first = low * w->rows, count = steps * w->rows;
+    if (!meet(w))
+        return false;
+    struct lw_back_sum sum = {.count = count};
+    sum.d = walked(space->d, 0, count, space->d_stride, reverse, &sum.d_step);
+    sum.x = walked(record->in.data, first, count, record->in.stride, reverse, &sum.x_step);
+    sum.h = walked(before, first, count, record->trail_stride, reverse, &sum.h_step);
+    sum.aux = walked(space->aux, 0, count, space->aux_stride, reverse, &sum.aux_step);
+    sum.projected = walked(space->projected, 0, count, space->projected_stride, reverse, &sum.projected_step);
+    level->cell->back_sum(w->model->kernels, level, &tape->gradients[2 * index + d], &sum, w->part, w->parts);
+    if (dx)
+        input_gradient(w, &tape->back[2 * index + d], first, count, dx, d > 0);
+    return meet(w);
+}
+
 /* Walks one direction of a recurrent level against its time. */
-static bool back_direction(struct back_worker *w, size_t index, size_t d, const float *dy)
+static bool back_direction(struct back_worker *w, size_t index, size_t d, const float *dy, float *dx)
 {
     const lw_tape *tape = w->call->tape;
     const struct lw_level *level = &w->model->levels[index];
@@ -307,8 +339,11 @@ static bool back_direction(struct back_worker *w, size_t index, size_t d, const 
         step.fed = space->fed;
         step.fed_stride = space->wide_stride;
     }
-    for (size_t i = 0; i < w->steps; i++) {
-        const size_t t = reverse ? i : w->steps - 1 - i, row = t * w->rows;
+    const size_t chunk = lw_max(1, space->rows / lw_max(1, w->rows));
+    for (size_t i = 0, low = 0; i < w->steps; i++) {
+        if (i % chunk == 0)
+            low = reverse ? i : w->steps - lw_min(i + chunk, w->steps);
+        const size_t t = reverse ? i : w->steps - 1 - i, row = t * w->rows, slot = (t - low) * w->rows;
         const size_t now = (reverse ? t : t + 1) * w->rows, before = (reverse ? t + 1 : t) * w->rows;
         struct lw_back *b = &step.back;
         b->rows = active_rows(w, t, b->rows);
@@ -321,13 +356,13 @@ static bool back_direction(struct back_worker *w, size_t index, size_t d, const 
         b->h = side->trail + now * stride;
         b->h_before = side->trail + before * stride;
         b->dy = dy ? dy + row * space->dy_stride : NULL;
-        b->d = space->d + row * space->d_stride;
-        b->aux = projects || resets ? space->aux + row * space->aux_stride : NULL;
-        step.projected = projects ? space->projected + row * space->projected_stride : NULL;
+        b->d = space->d + slot * space->d_stride;
+        b->aux = projects || resets ? space->aux + slot * space->aux_stride : NULL;
+        step.projected = projects ? space->projected + slot * space->projected_stride : NULL;
         if (w->part == 0 && b->rows < w->rows) {
-            clear_rows(space->d, row, b->rows, w->rows, space->d_stride);
-            clear_rows(b->aux ? space->aux : NULL, row, b->rows, w->rows, space->aux_stride);
-            clear_rows(step.projected ? space->projected : NULL, row, b->rows, w->rows, space->projected_stride);
+            clear_rows(space->d, slot, b->rows, w->rows, space->d_stride);
+            clear_rows(b->aux ? space->aux : NULL, slot, b->rows, w->rows, space->aux_stride);
+            clear_rows(step.projected ? space->projected : NULL, slot, b->rows, w->rows, space->projected_stride);
         }
         if (masks.used && b->rows && !back_zoneout(w, index, &masks, t, &step))
             return false;
@@ -338,38 +373,22 @@ static bool back_direction(struct back_worker *w, size_t index, size_t d, const 
         }
         if (masks.used && b->rows && !back_feed(w, index, &masks, &step, side->fed_mask, stride))
             return false;
+        if (((i + 1) % chunk == 0 || i + 1 == w->steps) && !sum_steps(w, index, d, low, i % chunk + 1, dx))
+            return false;
     }
     return true;
 }
 
-static bool back_recurrent(struct back_worker *w, size_t index, const float *dy, const float *dlast, float *dx,
-                           bool wants_dx)
+static bool back_recurrent(struct back_worker *w, size_t index, const float *dy, const float *dlast, float *dx)
 {
-    const lw_tape *tape = w->call->tape;
     const struct lw_level *level = &w->model->levels[index];
-    const struct lw_level_record *record = &w->recording->levels[index];
-    const struct lw_back_space *space = w->space;
-    const size_t count = w->steps * w->rows;
     for (size_t d = 0; d < level->directions; d++) {
         if (w->part == 0)
             start_state(w, index, d, dlast);
-        if (!meet(w) || !back_direction(w, index, d, dy ? dy + d * level->output : NULL) || !meet(w))
+        if (!meet(w) || !back_direction(w, index, d, dy ? dy + d * level->output : NULL, dx) || !meet(w))
             return false;
         if (w->part == 0)
             end_state(w, index, d);
-        const float *before = record->side[d].trail + (lw_level_reverse(level, d) ? w->rows * record->trail_stride : 0);
-        before = record->side[d].fed ? record->side[d].fed : before;
-        struct lw_back_sum sum = {.count = count};
-        sum.d = last_row(space->d, count, space->d_stride, &sum.d_step);
-        sum.x = last_row(record->in.data, count, record->in.stride, &sum.x_step);
-        sum.h = last_row(before, count, record->trail_stride, &sum.h_step);
-        sum.aux = last_row(space->aux, count, space->aux_stride, &sum.aux_step);
-        sum.projected = last_row(space->projected, count, space->projected_stride, &sum.projected_step);
-        level->cell->back_sum(w->model->kernels, level, &tape->gradients[2 * index + d], &sum, w->part, w->parts);
-        if (wants_dx)
-            input_gradient(w, &tape->back[2 * index + d], count, dx, d > 0);
-        if (!meet(w))
-            return false;
     }
     return true;
 }
@@ -436,7 +455,7 @@ static void back_thread(void *argument, size_t index, size_t count)
             if (level != collapse || dlast)
                 back_dropout(&w, level, level == collapse, dy);
             stays = meet(&w) && back_recurrent(&w, level, level == collapse ? NULL : dy,
-                                               level == collapse ? dlast : NULL, dx, wants_dx);
+                                               level == collapse ? dlast : NULL, wants_dx ? dx : NULL);
         }
         if (!stays)
             return;

@@ -46,8 +46,9 @@ struct lw_recording {
 /* Arrays of the way back, for one level at a time; strides are of a row. */
 struct lw_back_space {
     float *dy[2]; /* (steps, rows) gradient of a level's output, and of its input */
-    float *d;     /* (steps, rows) argument gradients */
-    float *aux;   /* (steps, rows) */
+    size_t rows;  /* of the three that follow: some whole steps, as many as the caches hold well */
+    float *d;     /* argument gradients */
+    float *aux;
     float *projected;
     float *dh, *dc, *wide;         /* (rows) */
     float *kept, *kept_cell, *fed; /* (rows), of wide_stride: with regularisation, past zoneout and of what was fed */

@@ -147,6 +147,8 @@ static bool has_rates(const lw_regularisation *r)
     return r->recurrent > 0.0 || r->zoneout_hidden > 0.0 || r->zoneout_cell > 0.0;
 }
 
+#define BACK_ROWS ((size_t)256) /* steps x rows that the way back sums up together */
+
 /* Where everything of a run of that size lies. Returns the floats in all; 0 on overflow. */
 static size_t arrange(const lw_tape *tape, float *base, size_t T, size_t batch, struct lw_recording *recording,
                       struct lw_level_record *levels, struct lw_back_space *space)
@@ -179,9 +181,10 @@ static size_t arrange(const lw_tape *tape, float *base, size_t T, size_t batch, 
     space->dh_stride = space->dc_stride = space->wide_stride = loose_stride(lw_max(hidden, output));
     for (int i = 0; i < 2; i++)
         space->dy[i] = place(&shelf, lw_max(steps, batch), space->dy_stride);
-    space->d = place(&shelf, lw_max(steps, batch), space->d_stride);
-    space->aux = place(&shelf, aux ? steps : 0, space->aux_stride);
-    space->projected = place(&shelf, projected ? steps : 0, space->projected_stride);
+    space->rows = lw_min(lw_max(steps, batch), lw_max(1, BACK_ROWS / lw_max(1, batch)) * batch);
+    space->d = place(&shelf, space->rows, space->d_stride);
+    space->aux = place(&shelf, aux ? space->rows : 0, space->aux_stride);
+    space->projected = place(&shelf, projected ? space->rows : 0, space->projected_stride);
     space->dh = place(&shelf, batch, space->dh_stride);
     space->dc = place(&shelf, batch, space->dc_stride);
     space->wide = place(&shelf, batch, space->wide_stride);
