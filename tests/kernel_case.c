@@ -222,6 +222,14 @@ static void set_step(struct call *call, const kernel_case *c, const struct numbe
     guard *h = take_rows(&call->b, n->h, c->rows, R, h_padded, s->h_stride);
     guard_read_only(h);
     s->h = h->data;
+    if (c->seed % 2) { /* the product's factor comes by itself; whoever does not blend needs no other h */
+        size_t fed_padded = c->brick.options & LW_RESET_BEFORE ? call->padded : R;
+        s->fed_stride = fed_padded + 5;
+        guard *fed = take_rows(&call->b, n->h, c->rows, R, fed_padded, s->fed_stride);
+        guard_read_only(fed);
+        s->fed = fed->data;
+        s->h = c->brick.kind == LW_GRU ? s->h : NULL;
+    }
     s->y_stride = call->padded + 3;
     call->y = take(&call->b, (c->rows - 1) * s->y_stride + call->padded);
     s->y = call->y->data;
