@@ -2,6 +2,8 @@
 /* Draws masks and applies them to a row (see regularise.h). Plain C: the passes cost little beside the products. */
 #include "regularise.h"
 
+#include <string.h>
+
 #include "random.h"
 
 #define PIECE ((size_t)64) /* elements drawn at once, even */
@@ -44,14 +46,21 @@ struct lw_mask lw_mask_of(const lw_regularisation *r, const lw_model *model, enu
     return mask;
 }
 
-/* Elements first to first + count - 1, first even. */
+/* Elements first to first + count - 1, first even, into room for an even number. Without a branch, which nothing could
+ * foretell. */
 static void draw(const struct lw_mask *mask, uint64_t key, size_t first, size_t count, float *out)
 {
+    const uint32_t threshold = mask->threshold;
+    uint32_t hit, missed;
+    memcpy(&hit, &mask->hit, sizeof hit);
+    memcpy(&missed, &mask->missed, sizeof missed);
+    const uint32_t other = hit ^ missed;
     for (size_t i = 0; i < count; i += 2) {
         const uint64_t bits = lw_random_next(key, (first + i) / 2);
-        out[i] = (uint32_t)(bits >> 40) < mask->threshold ? mask->hit : mask->missed;
-        if (i + 1 < count)
-            out[i + 1] = ((uint32_t)bits >> 8) < mask->threshold ? mask->hit : mask->missed;
+        const uint32_t even = (uint32_t)(bits >> 40), odd = (uint32_t)bits >> 8;
+        const uint32_t pair[2] = {missed ^ (other & (0 - (uint32_t)(even < threshold))),
+                                  missed ^ (other & (0 - (uint32_t)(odd < threshold)))};
+        memcpy(out + i, pair, sizeof pair);
     }
 }
 
@@ -62,7 +71,13 @@ static uint64_t key_of(const struct lw_mask_row *m)
 
 void lw_mask_fill(const struct lw_mask_row *m, float *mask)
 {
-    draw(m->mask, key_of(m), m->begin, m->end - m->begin, mask + m->begin);
+    const uint64_t key = key_of(m);
+    float d[PIECE];
+    for (size_t first = m->begin, count; first < m->end; first += count) {
+        count = lw_min(PIECE, m->end - first);
+        draw(m->mask, key, first, count, d);
+        memcpy(mask + first, d, count * sizeof *d);
+    }
 }
 
 void lw_mask_times(const struct lw_mask_row *m, float *values)
@@ -78,9 +93,18 @@ void lw_mask_times(const struct lw_mask_row *m, float *values)
 }
 
 /* What is zoned out is taken as it is, and so is what is not: an infinity does not spread over the mask. */
-static float blend(float d, float before, float value)
+static void choose(size_t count, const float *d, const float *before, float *values)
 {
-    return d == 0.0f ? value : d == 1.0f ? before : d * before + (1.0f - d) * value;
+    for (size_t i = 0; i < count; i++) {
+        const float old = before[i], now = values[i];
+        values[i] = d[i] == 0.0f ? now : old;
+    }
+}
+
+static void weigh(size_t count, float d, const float *before, float *values)
+{
+    for (size_t i = 0; i < count; i++)
+        values[i] = d * before[i] + (1.0f - d) * values[i];
 }
 
 void lw_mask_blend(const struct lw_mask_row *m, const float *before, float *values)
@@ -90,8 +114,10 @@ void lw_mask_blend(const struct lw_mask_row *m, const float *before, float *valu
     for (size_t first = m->begin, count; first < m->end; first += count) {
         count = lw_min(PIECE, m->end - first);
         draw(m->mask, key, first, count, d);
-        for (size_t i = 0; i < count; i++)
-            values[first + i] = blend(d[i], before[first + i], values[first + i]);
+        if (m->mask->hit == m->mask->missed)
+            weigh(count, m->mask->hit, before + first, values + first);
+        else
+            choose(count, d, before + first, values + first);
     }
 }
 
