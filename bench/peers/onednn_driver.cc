@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// oneDNN behind the driver protocol, over its public API of version 3. Started by run.py; built where the library is
-// installed. A layer is a primitive of its own, which was quicker than one primitive for a stack. Weights and states
+// oneDNN behind the driver protocol, over its public API of version 3. Started by `latchwork bench --peers onednn`;
+// built where the library is installed. A layer is a primitive of its own, which was quicker than one primitive for a stack. Weights and states
 // get the layouts that the primitives ask for, beforehand; what the timed call does is to execute them.
 #include "protocol.h"
 
@@ -47,11 +47,20 @@ struct layer_state {
     memory before, after;
 };
 
+// The gradients of a layer's parameters, as its backward primitive lays them out. It adds to them.
+struct layer_gradients {
+    memory input_weights, recurrent_weights, bias;
+    size_t width; // of the layer's input
+};
+
 struct prepared {
     workload w{};
     const float *input = nullptr;
     std::vector<step_of_work> work;
     std::vector<layer_state> states;
+    std::vector<layer_gradients> gradients;
+    std::vector<step_of_work> back; // from the last layer to the first
+    std::vector<float> plain;       // the gradients in the protocol's order
     memory source, result;
 };
 
@@ -192,6 +201,201 @@ memory add_layer(prepared &p, size_t layer, const memory &source, bool has_cell,
     return result;
 }
 
+// What forward and backward of a training layer share. The states are described although they are zero: without them
+// oneDNN 3.12 gives wrong gradients of the recurrent weights in one direction.
+struct layer_shape {
+    dnnl::rnn_direction direction;
+    memory::desc source, result, state, input_weights, recurrent_weights, bias;
+};
+
+layer_shape shape_of(const workload &w, long I)
+{
+    const long T = (long)w.steps, B = (long)w.batch, D = (long)w.directions, H = (long)w.hidden;
+    const long G = (long)workload_gates(&w);
+    return {w.directions == 2 ? dnnl::rnn_direction::bidirectional_concat
+                              : dnnl::rnn_direction::unidirectional_left2right,
+            memory::desc({T, B, I}, f32, tag::tnc),
+            memory::desc({T, B, D * H}, f32, tag::tnc),
+            memory::desc({1, D, B, H}, f32, tag::ldnc),
+            memory::desc({1, D, I, G, H}, f32, tag::any),
+            memory::desc({1, D, H, G, H}, f32, tag::any),
+            memory::desc({1, D, w.cell == CELL_GRU ? 4 : G, H}, f32, tag::ldgo)};
+}
+
+template <typename Forward, typename... Options>
+typename Forward::primitive_desc training_forward(const layer_shape &s, Options... options)
+{
+    constexpr auto kind = dnnl::prop_kind::forward_training;
+    if constexpr (std::is_same_v<Forward, dnnl::lstm_forward>)
+        return {cpu(),  kind,     s.direction, s.source, s.state, s.state, s.input_weights, s.recurrent_weights,
+                s.bias, s.result, s.state,     s.state};
+    else
+        return {cpu(),  kind,     options..., s.direction, s.source, s.state, s.input_weights, s.recurrent_weights,
+                s.bias, s.result, s.state};
+}
+
+template <typename Backward, typename Hint, typename... Options>
+typename Backward::primitive_desc training_backward(const layer_shape &s, const Hint &hint, Options... options)
+{
+    constexpr auto kind = dnnl::prop_kind::backward;
+    if constexpr (std::is_same_v<Backward, dnnl::lstm_backward>)
+        return {
+            cpu(),    kind,    s.direction, s.source, s.state, s.state, s.input_weights, s.recurrent_weights, s.bias,
+            s.result, s.state, s.state,     s.source, s.state, s.state, s.input_weights, s.recurrent_weights, s.bias,
+            s.result, s.state, s.state,     hint};
+    else
+        return {cpu(),
+                kind,
+                options...,
+                s.direction,
+                s.source,
+                s.state,
+                s.input_weights,
+                s.recurrent_weights,
+                s.bias,
+                s.result,
+                s.state,
+                s.source,
+                s.state,
+                s.input_weights,
+                s.recurrent_weights,
+                s.bias,
+                s.result,
+                s.state,
+                hint};
+}
+
+// Initial states and gradients of final states, all zero, and room for what nobody asks.
+void add_zero_states(arguments &forward, arguments &backward, const memory::desc &state, bool has_cell)
+{
+    const dims shape = state.get_dims();
+    for (int argument : {DNNL_ARG_SRC_ITER, DNNL_ARG_DST_ITER, DNNL_ARG_SRC_ITER_C, DNNL_ARG_DST_ITER_C}) {
+        if (!has_cell && (argument == DNNL_ARG_SRC_ITER_C || argument == DNNL_ARG_DST_ITER_C))
+            continue;
+        forward[argument] = backward[argument] = dense_memory(shape, tag::ldnc);
+        backward[argument + DNNL_ARG_DIFF_SRC_0 - DNNL_ARG_SRC_0] = dense_memory(shape, tag::ldnc);
+    }
+}
+
+// One layer forward and backward; `source` is replaced by its output, and the layer's part of the way back is put
+// before what is there. `gradients` holds those of the outputs, layer by layer.
+template <typename Forward, typename Backward, typename... Options>
+void add_training(prepared &p, size_t layer, memory &source, std::vector<memory> &gradients, Options... options)
+{
+    const workload &w = p.w;
+    const long I = source.get_desc().get_dims()[2];
+    const layer_shape shape = shape_of(w, I);
+    const auto forward = training_forward<Forward>(shape, options...);
+    const auto backward = training_backward<Backward>(shape, forward, options...);
+    const memory input = weights(w, "weight_ih", layer, (size_t)I),
+                 recurrent = weights(w, "weight_hh", layer, w.hidden);
+    const memory bias = in_layout(biases(w, layer), forward.bias_desc());
+    const memory workspace(forward.workspace_desc(), cpu());
+    const memory result = dense_memory({(long)w.steps, (long)w.batch, (long)(w.directions * w.hidden)}, tag::tnc);
+    p.work.push_back({Forward(forward),
+                      {{DNNL_ARG_SRC_LAYER, source},
+                       {DNNL_ARG_WEIGHTS_LAYER, in_layout(input, forward.weights_layer_desc())},
+                       {DNNL_ARG_WEIGHTS_ITER, in_layout(recurrent, forward.weights_iter_desc())},
+                       {DNNL_ARG_BIAS, bias},
+                       {DNNL_ARG_DST_LAYER, result},
+                       {DNNL_ARG_WORKSPACE, workspace}}});
+    const layer_gradients of{memory(backward.diff_weights_layer_desc(), cpu()),
+                             memory(backward.diff_weights_iter_desc(), cpu()), memory(backward.diff_bias_desc(), cpu()),
+                             (size_t)I};
+    p.gradients.push_back(of);
+    gradients.push_back(dense_memory({(long)w.steps, (long)w.batch, (long)(w.directions * w.hidden)}, tag::tnc));
+    const memory to_source = layer ? gradients[layer - 1] : dense_memory({(long)w.steps, (long)w.batch, I}, tag::tnc);
+    p.back.insert(p.back.begin(), {Backward(backward),
+                                   {{DNNL_ARG_SRC_LAYER, source},
+                                    {DNNL_ARG_WEIGHTS_LAYER, in_layout(input, backward.weights_layer_desc())},
+                                    {DNNL_ARG_WEIGHTS_ITER, in_layout(recurrent, backward.weights_iter_desc())},
+                                    {DNNL_ARG_BIAS, bias},
+                                    {DNNL_ARG_DST_LAYER, result},
+                                    {DNNL_ARG_WORKSPACE, workspace},
+                                    {DNNL_ARG_DIFF_DST_LAYER, gradients[layer]},
+                                    {DNNL_ARG_DIFF_SRC_LAYER, to_source},
+                                    {DNNL_ARG_DIFF_WEIGHTS_LAYER, of.input_weights},
+                                    {DNNL_ARG_DIFF_WEIGHTS_ITER, of.recurrent_weights},
+                                    {DNNL_ARG_DIFF_BIAS, of.bias}}});
+    add_zero_states(p.work.back().with, p.back.front().with, shape.state, w.cell == CELL_LSTM);
+    source = result;
+}
+
+void build_training(prepared &p)
+{
+    const workload &w = p.w;
+    std::vector<memory> gradients; // of each layer's output
+    if (w.train == TRAIN_UPDATE)
+        throw unsupported("an optimiser");
+    if (w.dense)
+        throw unsupported("a dense layer behind the recurrent ones in training");
+    memory value = p.source;
+    for (size_t layer = 0; layer < w.layers; layer++) {
+        if (w.cell == CELL_LSTM)
+            add_training<dnnl::lstm_forward, dnnl::lstm_backward>(p, layer, value, gradients);
+        else if (w.cell == CELL_GRU)
+            add_training<dnnl::lbr_gru_forward, dnnl::lbr_gru_backward>(p, layer, value, gradients);
+        else
+            add_training<dnnl::vanilla_rnn_forward, dnnl::vanilla_rnn_backward>(p, layer, value, gradients,
+                                                                                dnnl::algorithm::eltwise_tanh);
+    }
+    const std::vector<float> given = draw(w, "output_gradient", w.steps * w.batch * workload_width(&w),
+                                          w.steps * w.batch);
+    std::memcpy(gradients.back().get_data_handle(), given.data(), given.size() * sizeof(float));
+    p.plain.resize(workload_parameters(&w));
+    p.result = value;
+}
+
+void train_once(prepared &p)
+{
+    for (const layer_gradients &layer : p.gradients)
+        for (const memory *gradient : {&layer.input_weights, &layer.recurrent_weights, &layer.bias})
+            std::memset(gradient->get_data_handle(), 0, gradient->get_desc().get_size());
+    for (const std::vector<step_of_work> *way : {&p.work, &p.back})
+        for (const step_of_work &piece : *way)
+            piece.primitive.execute(stream(), piece.with);
+    stream().wait();
+}
+
+// (1, D, K, G, H) of direction d as (G*H, K).
+float *gather_matrix(const workload &w, const memory &gradient, size_t d, size_t width, float *to)
+{
+    const long D = (long)w.directions, G = (long)workload_gates(&w), H = (long)w.hidden;
+    const memory plain = in_layout(gradient, memory::desc({1, D, (long)width, G, H}, f32, tag::ldigo));
+    const float *from = static_cast<const float *>(plain.get_data_handle()) + d * width * (size_t)(G * H);
+    for (size_t g = 0; g < (size_t)G; g++)
+        for (size_t h = 0; h < (size_t)H; h++)
+            for (size_t k = 0; k < width; k++)
+                *to++ = from[(k * (size_t)G + gate_at(w, g)) * (size_t)H + h];
+    return to;
+}
+
+// The gradient of the one bias is that of both; the recurrent candidate's of a GRU stands apart, behind the others.
+float *gather_bias(const workload &w, const memory &gradient, size_t d, bool recurrent, float *to)
+{
+    const size_t G = workload_gates(&w), H = w.hidden, rows = w.cell == CELL_GRU ? 4 : G;
+    const float *from = static_cast<const float *>(gradient.get_data_handle()) + d * rows * H;
+    for (size_t g = 0; g < G; g++) {
+        const size_t row = w.cell == CELL_GRU && g == 2 && recurrent ? 3 : gate_at(w, g);
+        std::memcpy(to, from + row * H, H * sizeof(float));
+        to += H;
+    }
+    return to;
+}
+
+const float *gather(prepared &p)
+{
+    float *to = p.plain.data();
+    for (const layer_gradients &layer : p.gradients)
+        for (size_t d = 0; d < p.w.directions; d++) {
+            to = gather_matrix(p.w, layer.input_weights, d, layer.width, to);
+            to = gather_matrix(p.w, layer.recurrent_weights, d, p.w.hidden, to);
+            to = gather_bias(p.w, layer.bias, d, false, to);
+            to = gather_bias(p.w, layer.bias, d, true, to);
+        }
+    return p.plain.data();
+}
+
 memory add_head(prepared &p, const memory &source)
 {
     const workload &w = p.w;
@@ -228,6 +432,11 @@ void build(const workload &w, const float *input)
     made->input = input;
     const long T = w.mode == MODE_STEP ? 1 : (long)w.steps;
     made->source = memory({{T, (long)w.batch, (long)w.input}, f32, tag::tnc}, cpu(), const_cast<float *>(input));
+    if (w.train) {
+        build_training(*made);
+        now = std::move(made);
+        return;
+    }
     memory value = made->source;
     for (size_t layer = 0; layer < w.layers; layer++) {
         if (w.cell == CELL_LSTM)
@@ -263,6 +472,8 @@ engine_status prepare(const workload *w, const float *input, char *reason)
 
 engine_status call(size_t step, char *reason)
 {
+    if (now->w.train)
+        return guarded(reason, [] { train_once(*now); });
     return guarded(reason, [&] {
         now->source.set_data_handle(const_cast<float *>(now->input + step * now->w.batch * now->w.input));
         for (const step_of_work &piece : now->work)
@@ -283,6 +494,8 @@ engine_status reset(char *)
 
 const float *result()
 {
+    if (now->w.train)
+        return gather(*now);
     return static_cast<const float *>(now->result.get_data_handle());
 }
 
@@ -303,7 +516,7 @@ const char *details()
 
 int main()
 {
-    const engine engine = {"oneDNN", version, details, prepare, call, reset, result, nullptr};
+    const engine engine = {"oneDNN", version, details, prepare, call, reset, result};
     const int status = engine_serve(&engine);
     now.reset();
     return status;

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""ONNX Runtime behind the driver protocol, started by run.py. Inputs and outputs are bound once; a step's states change
-places between two bindings, so that nothing is copied."""
+"""ONNX Runtime behind the driver protocol, started by `latchwork bench --peers`. Inputs and outputs are bound once; a step's
+states change places between two bindings, so that nothing is copied."""
 
 import numpy as np
 

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""OpenVINO behind the driver protocol, started by run.py: the ONNX model of onnx_model.py on the CPU device, set for the
-least latency and for f32 (its own default may be bf16 where the CPU has it)."""
+"""OpenVINO behind the driver protocol, started by `latchwork bench --peers`: the ONNX model of onnx_model.py on the CPU
+device, set for the least latency and for f32 (its own default may be bf16 where the CPU has it)."""
 
 import numpy as np
 

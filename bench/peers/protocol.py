@@ -5,6 +5,7 @@ writes the outputs. Called by the *_driver.py, each of which gives `serve` a cla
 import json
 import math
 import os
+import resource
 import sys
 import time
 
@@ -52,8 +53,9 @@ class Workload:
             raise ValueError(f"no cell or mode of this protocol: {self.cell}, {self.mode}")
         if self.direction not in ("forward", "bidirectional"):
             raise Unsupported(f"direction {self.direction}")
-        if fields.get("train"):
-            raise Unsupported("training")
+        self.train = fields.get("train", False)
+        if self.train not in (False, True, "update"):
+            raise ValueError(f"train is {self.train}, not false, true or update")
         self.directions = 2 if self.direction == "bidirectional" else 1
         self.gates = GATES[self.cell]
         self.width = self.dense or self.directions * self.hidden
@@ -68,6 +70,11 @@ class Workload:
             return None
         drawn = bits(self.lengths_seed, "lengths", self.batch) >> np.uint64(33)
         return (1 + drawn % np.uint64(self.steps)).astype(np.int64)
+
+    def output_gradient(self):
+        """(T, B, O), for training."""
+        rows = self.steps * self.batch
+        return draw(self.seed, "output_gradient", (self.steps, self.batch, self.width), rows)
 
     def layer(self, index):
         """The tensors of a layer: a list with, for each direction, (weight_ih, weight_hh, bias_ih, bias_hh)."""
@@ -92,6 +99,7 @@ class Engine:
     """What a driver fills in. `version` and `details` are asked once; the constructor imports what it needs."""
 
     name = ""
+    trains = False
 
     def version(self):
         raise NotImplementedError
@@ -108,11 +116,11 @@ class Engine:
         raise NotImplementedError
 
     def reset(self):
-        """States of zeros for the next call."""
+        """States of zeros, and the parameters as they were drawn, for the next call."""
         raise NotImplementedError
 
     def result(self):
-        """Output of the last call as an array: (T, B, O) of a sequence, else (B, O)."""
+        """Output of the last call as an array: (T, B, O) of a sequence, else (B, O); of training what PROTOCOL.md says."""
         raise NotImplementedError
 
 
@@ -134,19 +142,24 @@ class Session:
     def prepare(self, command):
         self.workload = None
         workload = Workload(command["workload"])
+        if workload.train and not self.engine.trains:
+            raise Unsupported("training")
         self.engine.prepare(workload, workload.inputs())
         self.workload, self.next = workload, 0
         return {"ok": True}
 
     def run(self, command):
         inner = int(command["inner"])
+        if self.workload.train == "update":  # many updates would carry the parameters away
+            self.engine.reset()
         self.calls(int(command["warmup"]))
         times = []
+        cpu = time.process_time()
         for _ in range(int(command["repeat"])):
             begin = time.perf_counter()
             self.calls(inner)
             times.append((time.perf_counter() - begin) / inner * 1e6)
-        return {"times_us": times}
+        return {"times_us": times, "cpu_us": (time.process_time() - cpu) / inner / len(times) * 1e6}
 
     def output(self, command):
         count = 0
@@ -167,8 +180,11 @@ class Session:
             return {"engine": engine.name, "version": engine.version(), "details": engine.details()}
         if name == "prepare":
             return self.prepare(command)
+        if name == "memory":
+            unit = 1 if sys.platform == "darwin" else 1024
+            return {"peak_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit}
         if name not in ("run", "output"):
-            return {"error": "the command must be info, prepare, run or output"}
+            return {"error": "the command must be info, prepare, run, output or memory"}
         if self.workload is None:
             return {"error": "no workload is prepared"}
         return self.run(command) if name == "run" else self.output(command)

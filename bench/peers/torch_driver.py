@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""PyTorch behind the driver protocol, started by run.py. Inference mode; a ragged batch is a packed sequence, whose packing
-and unpacking belong to the call. A step is made by the module or by its cell, whichever was quicker in a short trial."""
+"""PyTorch behind the driver protocol, started by `latchwork bench --peers torch`. Inference mode, or autograd for training; a
+ragged batch is a packed sequence, whose packing and unpacking belong to the call. A step is made by the module or by its
+cell, whichever was quicker in a short trial."""
 
 import time
 
@@ -11,12 +12,12 @@ from protocol import Engine, Unsupported, serve
 
 class Torch(Engine):
     name = "PyTorch"
+    trains = True
 
     def __init__(self):
         import torch
 
         self.torch = torch
-        torch.set_grad_enabled(False)
 
     def version(self):
         return self.torch.__version__
@@ -50,7 +51,44 @@ class Torch(Engine):
         self.inputs = torch.from_numpy(inputs)
         lengths = workload.lengths()
         self.lengths = None if lengths is None else torch.from_numpy(lengths)
+        if workload.train:
+            self.prepare_training()
+            return
         self.choose()
+
+    def prepare_training(self):
+        """Autograd; with "update" PyTorch's own Adam, fused where this build has that."""
+        torch = self.torch
+        self.module.train()
+        self.trained = list(self.module.parameters()) + list(self.head.parameters() if self.head else ())
+        self.drawn = [p.detach().clone() for p in self.trained]
+        self.gradient = torch.from_numpy(self.workload.output_gradient())
+        if self.lengths is not None:
+            within = np.arange(self.workload.steps)[:, None, None] < self.lengths.numpy()[None, :, None]
+            self.gradient = self.gradient * torch.from_numpy(within)
+        self.reset()
+        self.call = self.learn
+
+    def new_optimiser(self):
+        Adam = self.torch.optim.Adam
+        try:
+            return Adam(self.trained, lr=1e-4, eps=1e-4, fused=True)
+        except (RuntimeError, TypeError):
+            return Adam(self.trained, lr=1e-4, eps=1e-4)
+
+    def learn(self, _):
+        for parameter in self.trained:
+            parameter.grad = None
+        if self.lengths is None:
+            output = self.module(self.inputs)[0]
+        else:
+            rnn = self.torch.nn.utils.rnn
+            packed = rnn.pack_padded_sequence(self.inputs, self.lengths, enforce_sorted=False)
+            output = rnn.pad_packed_sequence(self.module(packed)[0], total_length=self.workload.steps)[0]
+        output = output if self.head is None else self.head(output)
+        output.backward(self.gradient)
+        if self.workload.train == "update":
+            self.optimiser.step()
 
     def choose(self):
         if self.workload.mode == "sequence":
@@ -101,8 +139,16 @@ class Torch(Engine):
 
     def reset(self):
         self.state = None
+        if self.workload.train:
+            with self.torch.no_grad():
+                for parameter, values in zip(self.trained, self.drawn):
+                    parameter.copy_(values)
+            self.optimiser = self.new_optimiser() if self.workload.train == "update" else None
 
     def result(self):
+        if self.workload.train:
+            update = self.workload.train == "update"
+            return np.concatenate([(p.detach() if update else p.grad).numpy().ravel() for p in self.trained])
         shape = (self.workload.batch, self.workload.width)
         if self.workload.mode != "sequence":
             return self.output.numpy().reshape(shape)
