@@ -15,7 +15,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const struct command *const actions[] = {&command_bench_serve, &command_bench_report, NULL};
+static const struct command *const actions[] = {&command_bench_serve, &command_bench_report, &command_bench_memory,
+                                                NULL};
 
 struct arguments {
     const char *filter, *workloads, *model, *cell, *threads, *seconds, *peers, *timeout;

@@ -30,7 +30,7 @@ static void on_signal(int number)
         sigaction(caught[i], &before[i], NULL);
 }
 
-static void catch_signals(void)
+void loop_catch_signals(void)
 {
     struct sigaction action;
     memset(&action, 0, sizeof action);
@@ -44,7 +44,7 @@ static void catch_signals(void)
             sigaction(caught[i], &action, NULL);
 }
 
-static void release_signals(void)
+void loop_release_signals(void)
 {
     for (size_t i = 0; i < CAUGHT; i++)
         sigaction(caught[i], &before[i], NULL);
@@ -162,7 +162,7 @@ int loop_run(struct trainer *trainer, struct measure *final)
     struct log log;
     int status = EXIT_OK, resumed = settings->resume && access(settings->checkpoint, F_OK) == 0;
     if (settings->checkpoint)
-        catch_signals();
+        loop_catch_signals();
     if (resumed)
         status = checkpoint_restore(trainer, settings->checkpoint);
     if (status == EXIT_OK)
@@ -177,10 +177,11 @@ int loop_run(struct trainer *trainer, struct measure *final)
     if (status == EXIT_OK)
         status = closed;
     if (settings->checkpoint)
-        release_signals();
+        loop_release_signals();
     if (status == EXIT_OK && stopped_by) {
-        fail("stopped by a signal after %llu updates; '%s' is up to date: --resume goes on from there",
-             (unsigned long long)trainer->progress.updates, settings->checkpoint);
+        if (settings->checkpoint)
+            fail("stopped by a signal after %llu updates; '%s' is up to date: --resume goes on from there",
+                 (unsigned long long)trainer->progress.updates, settings->checkpoint);
         return 128 + stopped_by;
     }
     return status == EXIT_OK ? finish(trainer, final) : status;

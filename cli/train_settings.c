@@ -316,11 +316,23 @@ int settings_read(const struct command *command, int argc, const char **argv, st
         status = check_special(command, settings);
     if (status != EXIT_OK)
         return status;
-    fill_defaults(settings);
-    status = read_words(settings);
-    if (status == EXIT_OK)
-        status = read_rates(settings);
+    status = settings_complete(settings);
     return status == EXIT_OK ? check_outputs(settings) : status;
+}
+
+void settings_begin(struct settings *settings, const struct task_kind *task)
+{
+    *settings = (struct settings){.task = task};
+    for (size_t i = 0; i < command_train.option_count; i++)
+        if (command_train.options[i].kind == OPTION_SIZE)
+            SIZE(settings, &command_train.options[i]) = OPTION_UNSET;
+}
+
+int settings_complete(struct settings *settings)
+{
+    fill_defaults(settings);
+    int status = read_words(settings);
+    return status == EXIT_OK ? read_rates(settings) : status;
 }
 
 void settings_free(struct settings *settings)

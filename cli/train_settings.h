@@ -35,6 +35,11 @@ struct settings {
 int settings_read(const struct command *command, int argc, const char **argv, struct settings *settings);
 void settings_free(struct settings *settings);
 
+/* The same without a command line: begins with everything left open; then the caller writes what it knows, and
+ * settings_complete fills in the task's defaults and checks. Nothing has to be freed where no file was read. */
+void settings_begin(struct settings *settings, const struct task_kind *task);
+int settings_complete(struct settings *settings);
+
 /* What the bits of a run depend on, as a JSON object; NULL when memory is out. What may differ between a run and its
  * resumption (threads, files, the number of updates under a constant rate) is not in it. */
 json_t *settings_identity(const struct settings *settings);

@@ -6,6 +6,6 @@
 #include "../arguments.h"
 
 /* argv[0] is "bench NAME". */
-extern const struct command command_bench_serve, command_bench_report;
+extern const struct command command_bench_serve, command_bench_report, command_bench_memory;
 
 #endif
