@@ -129,7 +129,14 @@ static OrtStatus *set_option(const struct ep_api *api, const char *key, const ch
         options->isa = (int)isa;
         return NULL;
     }
-    return ep_fail(api, ORT_INVALID_ARGUMENT, EP_NAME ": there is no option \"%.60s\", expected threads or isa", key);
+    if (strcmp(key, "stacks") == 0) {
+        if (strcmp(value, "0") != 0 && strcmp(value, "1") != 0)
+            return ep_fail(api, ORT_INVALID_ARGUMENT, EP_NAME ": stacks is \"%.40s\", expected 0 or 1", value);
+        options->stacks = value[0] == '1';
+        return NULL;
+    }
+    return ep_fail(api, ORT_INVALID_ARGUMENT, EP_NAME ": there is no option \"%.60s\", expected threads, isa or stacks",
+                   key);
 }
 
 /* A session's configuration holds the options of each provider under ep.<its name>. */
@@ -154,7 +161,7 @@ static OrtStatus *ORT_API_CALL create_ep(OrtEpFactory *factory, const OrtHardwar
                                          const OrtSessionOptions *session, const OrtLogger *logger, OrtEp **ep)
 {
     const struct ep_api *api = &((struct factory *)factory)->api;
-    struct ep_options options = {.isa = -1};
+    struct ep_options options = {.isa = -1, .stacks = true};
     (void)devices;
     (void)metadata;
     if (count != 1)

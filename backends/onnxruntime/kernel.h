@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What runs a claimed node, shared by kernel.c (making it, running it), worker.c (its workers) and tensors.c (ONNX
+ * What runs a claimed stack, shared by kernel.c (making it, running it), worker.c (its workers) and tensors.c (ONNX
  * Runtime's tensors). A kernel does not change after it was made, but for the slots of its pool.
  */
 #ifndef LW_ORT_KERNEL_H
@@ -29,28 +29,48 @@ struct ep_tensor {
     size_t rank;
 };
 
-struct ep_kernel {
-    OrtNodeComputeInfo info; /* first: it is all that ONNX Runtime hands back */
-    const struct ep_api *api;
-    lw_model *model;
-    size_t threads;
-    size_t input, hidden, directions;
+struct ep_layer {
+    size_t hidden, directions;
     lw_direction direction[2]; /* of each of ONNX's directions */
-    bool batch_first;
     char label[96];
     int inputs[EP_INPUTS];   /* place among the fused node's inputs, or -1 */
     int outputs[EP_OUTPUTS]; /* place among the fused node's outputs, or -1 */
     /* Inputs that the graph holds as constants, copied: ONNX Runtime no longer hands them over. */
     struct ep_tensor constants[EP_INPUTS];
+};
+
+/* The layers of one model. X and the lengths are the first one's, Y is the last one's. */
+struct ep_kernel {
+    OrtNodeComputeInfo info; /* first: it is all that ONNX Runtime hands back */
+    const struct ep_api *api;
+    lw_model *model;
+    size_t threads, input, layers;
+    bool batch_first;
+    struct ep_layer layer[EP_LAYERS_MAX];
     _Atomic(struct ep_worker *) pool[EP_WORKERS_KEPT];
 };
 
-/* One call's sizes and tensors. */
+/* One call's sizes and data; NULL is what is absent or not wanted. Of the layers only those of the kernel are set. */
 struct ep_call {
     size_t steps, batch;
-    struct ep_tensor inputs[EP_INPUTS];
-    float *outputs[EP_OUTPUTS]; /* NULL: not wanted */
+    const float *x;
+    const int32_t *lengths;
+    float *y;
+    struct {
+        const float *initial[2]; /* h and c */
+        float *final[2];
+    } layer[EP_LAYERS_MAX];
 };
+
+static inline const struct ep_layer *ep_first_layer(const struct ep_kernel *kernel)
+{
+    return &kernel->layer[0];
+}
+
+static inline const struct ep_layer *ep_last_layer(const struct ep_kernel *kernel)
+{
+    return &kernel->layer[kernel->layers - 1];
+}
 
 /* ---- worker.c ---- */
 
@@ -68,7 +88,7 @@ lw_status ep_worker_state(const struct ep_kernel *kernel, struct ep_worker *work
 /* Type and shape of a value are checked against what the input must be; `tensor` borrows the data. */
 OrtStatus *ep_tensor_read(const struct ep_api *api, const OrtValue *value, size_t input, const char *label,
                           struct ep_tensor *tensor);
-/* Reads and checks every input that moves, and sets the call's sizes. */
+/* Reads and checks every input that moves, and sets the call's sizes and inputs. */
 OrtStatus *ep_call_open_inputs(const struct ep_kernel *kernel, const OrtKernelContext *context, struct ep_call *call);
 OrtStatus *ep_call_open_outputs(const struct ep_kernel *kernel, OrtKernelContext *context, struct ep_call *call);
 

@@ -320,7 +320,7 @@ OrtStatus *ep_node_read(const struct ep_api *api, const OrtNode *node, struct ep
     EP_TRY(api->ort->Node_GetSinceVersion(node, &since));
     *out = (struct ep_node){.brick = LW_BRICK_INIT(kind_of(op)), .directions = 1};
     snprintf(out->label, sizeof out->label, name[0] ? "%s node \"%.64s\"" : "%s node", op, name);
-    out->brick.name = "node";
+    out->brick.name = "layer0"; /* in a stack, stack.c gives it another */
     reason[0] = '\0';
     if (since < 7 || since > 22)
         refuse(reason, "its operator is of version %d, expected 7 to 22", since);

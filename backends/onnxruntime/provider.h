@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What the files of the ONNX Runtime execution provider share. factory.c is the library's face to ONNX Runtime,
- * provider.c chooses and compiles nodes, node.c reads one node, weights.c and share.c turn its weights into a model,
- * kernel.c runs it, status.c writes errors and log lines.
+ * provider.c chooses and compiles nodes, node.c reads one node, stack.c finds those that run as one, weights.c and
+ * share.c turn their weights into a model, kernel.c runs it, status.c writes errors and log lines.
  * The provider sees the engine through <latchwork.h> and ONNX Runtime through its C API alone.
  */
 #ifndef LW_ORT_PROVIDER_H
@@ -76,9 +76,27 @@ OrtStatus *ep_node_read(const struct ep_api *api, const OrtNode *node, struct ep
                         char reason[EP_REASON_BYTES]);
 const char *ep_input_name(size_t input);
 
+/* ---- stack.c ---- */
+
+#define EP_LAYERS_MAX ((size_t)8)
+#define EP_STACK_NODES (3 * EP_LAYERS_MAX)
+
+/* Recurrent nodes that run as one model, each fed by the one before; often a single one. */
+struct ep_stack {
+    struct ep_node layer[EP_LAYERS_MAX];
+    size_t layers;
+    const OrtNode *nodes[EP_STACK_NODES]; /* the layers, and what stands between them */
+    size_t node_count;
+};
+
+/* Makes `node`, which is recurrent and can be run, the last layer of the stack. `node` has been read into `layer`. */
+void ep_stack_add(struct ep_stack *stack, const OrtNode *node, const struct ep_node *layer);
+/* Adds every layer that can follow. What cannot is no failure: it runs by itself, and the log says why. */
+OrtStatus *ep_stack_grow(const struct ep_api *api, const OrtLogger *logger, struct ep_stack *stack);
+
 /* ---- weights.c ---- */
 
-/* ONNX's tensors of one node; bias and peephole are NULL where it has none. */
+/* ONNX's tensors of one layer; bias and peephole are NULL where it has none. */
 struct ep_weights {
     const float *weight;     /* W (D, G*H, I) */
     const float *recurrence; /* R (D, G*H, H) */
@@ -87,17 +105,17 @@ struct ep_weights {
 };
 OrtStatus *ep_weights_read(const struct ep_api *api, const struct ep_node *node, struct ep_weights *weights);
 size_t ep_weights_onnx_gates(lw_kind kind); /* G in ONNX's tensors */
-uint64_t ep_weights_hash(const struct ep_node *node, const struct ep_weights *weights);
-/* Sets every parameter of a model of that node, in the engine's order of gates. */
+uint64_t ep_weights_hash(const struct ep_node *node, const struct ep_weights *weights, uint64_t hash);
+/* Sets every parameter that a model has of that layer, in the engine's order of gates. */
 lw_status ep_weights_set(const struct ep_node *node, const struct ep_weights *weights, lw_model *model);
-/* Whether the model's parameters are these, bit by bit. */
+/* Makes *equal false unless the model's parameters of that layer are these, bit by bit. */
 lw_status ep_weights_equal(const struct ep_node *node, const struct ep_weights *weights, const lw_model *model,
                            bool *equal);
 
 /* ---- share.c ---- */
 
-/* A model with these weights: one that this process has already packed (`*shared`), or a new one. */
-lw_status ep_model_take(const struct ep_node *node, const struct ep_weights *weights, int isa, lw_model **model,
+/* A model with these weights, of each layer: one that this process has already packed (`*shared`), or a new one. */
+lw_status ep_model_take(const struct ep_stack *stack, const struct ep_weights *weights, int isa, lw_model **model,
                         bool *shared);
 void ep_model_give(lw_model *model); /* NULL is allowed */
 
@@ -106,11 +124,12 @@ void ep_model_give(lw_model *model); /* NULL is allowed */
 struct ep_options {
     size_t threads; /* 0: as many as the process may use */
     int isa;        /* a lw_isa, or -1: the best */
+    bool stacks;    /* nodes that feed each other run as one */
 };
 
-/* Makes what runs a claimed node. `node` and `fused` live only for this call. The caller releases *info. */
+/* Makes what runs a claimed stack. `stack` and `fused` live only for this call. The caller releases *info. */
 OrtStatus *ep_kernel_create(const struct ep_api *api, const OrtLogger *logger, const struct ep_options *options,
-                            const struct ep_node *node, const OrtNode *fused, OrtNodeComputeInfo **info);
+                            const struct ep_stack *stack, const OrtNode *fused, OrtNodeComputeInfo **info);
 void ep_kernel_release(OrtNodeComputeInfo *info); /* NULL is allowed */
 
 /* ---- provider.c ---- */

@@ -15,7 +15,8 @@ struct entry {
     size_t users;
     uint64_t hash;
     lw_isa isa;
-    lw_brick brick;
+    lw_brick bricks[EP_LAYERS_MAX];
+    size_t layers;
 };
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
@@ -27,17 +28,19 @@ static bool same_brick(const lw_brick *a, const lw_brick *b)
            a->function == b->function && a->options == b->options && a->gate_clip == b->gate_clip;
 }
 
-static lw_status find(const struct ep_node *node, const struct ep_weights *weights, lw_isa isa, uint64_t hash,
+static lw_status find(const struct ep_stack *stack, const struct ep_weights *weights, lw_isa isa, uint64_t hash,
                       struct entry **found)
 {
     *found = NULL;
     for (struct entry *entry = entries; entry; entry = entry->next) {
-        bool equal = false;
-        if (entry->hash != hash || entry->isa != isa || !same_brick(&entry->brick, &node->brick))
-            continue;
-        lw_status status = ep_weights_equal(node, weights, entry->model, &equal);
-        if (status)
-            return status;
+        bool equal = entry->hash == hash && entry->isa == isa && entry->layers == stack->layers;
+        for (size_t i = 0; i < stack->layers && equal; i++)
+            equal = same_brick(&entry->bricks[i], &stack->layer[i].brick);
+        for (size_t i = 0; i < stack->layers && equal; i++) {
+            lw_status status = ep_weights_equal(&stack->layer[i], &weights[i], entry->model, &equal);
+            if (status)
+                return status;
+        }
         if (equal) {
             *found = entry;
             return LW_OK;
@@ -46,7 +49,7 @@ static lw_status find(const struct ep_node *node, const struct ep_weights *weigh
     return LW_OK;
 }
 
-static lw_status add(const struct ep_node *node, const struct ep_weights *weights, lw_isa isa, uint64_t hash,
+static lw_status add(const struct ep_stack *stack, const struct ep_weights *weights, lw_isa isa, uint64_t hash,
                      struct entry **added)
 {
     struct entry *entry = calloc(1, sizeof *entry);
@@ -54,9 +57,12 @@ static lw_status add(const struct ep_node *node, const struct ep_weights *weight
         return LW_ERR_MEMORY;
     lw_model_options options = LW_MODEL_OPTIONS_INIT;
     options.isa = (int)isa;
-    lw_status status = lw_model_create(&node->brick, 1, &options, &entry->model);
-    if (!status)
-        status = ep_weights_set(node, weights, entry->model);
+    entry->layers = stack->layers;
+    for (size_t i = 0; i < stack->layers; i++)
+        entry->bricks[i] = stack->layer[i].brick;
+    lw_status status = lw_model_create(entry->bricks, entry->layers, &options, &entry->model);
+    for (size_t i = 0; i < stack->layers && !status; i++)
+        status = ep_weights_set(&stack->layer[i], &weights[i], entry->model);
     if (status) {
         lw_model_destroy(entry->model);
         free(entry);
@@ -64,24 +70,25 @@ static lw_status add(const struct ep_node *node, const struct ep_weights *weight
     }
     entry->hash = hash;
     entry->isa = isa;
-    entry->brick = node->brick;
     entry->next = entries;
     entries = entry;
     *added = entry;
     return LW_OK;
 }
 
-lw_status ep_model_take(const struct ep_node *node, const struct ep_weights *weights, int isa, lw_model **model,
+lw_status ep_model_take(const struct ep_stack *stack, const struct ep_weights *weights, int isa, lw_model **model,
                         bool *shared)
 {
     lw_isa chosen = isa < 0 ? lw_isa_get() : (lw_isa)isa;
-    uint64_t hash = ep_weights_hash(node, weights);
+    uint64_t hash = 1;
+    for (size_t i = 0; i < stack->layers; i++)
+        hash = ep_weights_hash(&stack->layer[i], &weights[i], hash);
     struct entry *entry;
     pthread_mutex_lock(&lock);
-    lw_status status = find(node, weights, chosen, hash, &entry);
+    lw_status status = find(stack, weights, chosen, hash, &entry);
     *shared = entry != NULL;
     if (!status && !entry)
-        status = add(node, weights, chosen, hash, &entry);
+        status = add(stack, weights, chosen, hash, &entry);
     if (!status) {
         entry->users++;
         *model = entry->model;

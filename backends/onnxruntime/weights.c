@@ -4,10 +4,13 @@
  * z, r, h become r, z, n, and peepholes i, o, f become i, f, o. Called by share.c.
  * Every number is copied, none is changed, so a model can be compared with ONNX's tensors bit by bit.
  */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "provider.h"
+
+#define NAME_BYTES 64
 
 size_t ep_weights_onnx_gates(lw_kind kind)
 {
@@ -50,10 +53,10 @@ static uint64_t mix(uint64_t hash, const void *data, size_t words)
     return hash;
 }
 
-uint64_t ep_weights_hash(const struct ep_node *node, const struct ep_weights *weights)
+uint64_t ep_weights_hash(const struct ep_node *node, const struct ep_weights *weights, uint64_t hash)
 {
     size_t hidden = node->brick.hidden, rows = node->directions * ep_weights_onnx_gates(node->brick.kind) * hidden;
-    uint64_t hash = mix(1, weights->weight, rows * node->brick.input);
+    hash = mix(hash, weights->weight, rows * node->brick.input);
     hash = mix(hash, weights->recurrence, rows * hidden);
     hash = mix(hash, weights->bias, 2 * rows);
     return mix(hash, weights->peephole, node->directions * 3 * hidden);
@@ -72,12 +75,13 @@ static const unsigned char *order_of(const lw_brick *brick, bool peephole, size_
 }
 
 /* One parameter, (gates, H, width), out of a tensor whose directions lie `stride` floats apart. */
-static lw_status visit(const struct ep_node *node, lw_model *model, const lw_model *other, const char *name,
-                       const float *from, size_t width, float *values, float *there, bool *equal)
+static lw_status visit(const struct ep_node *node, lw_model *model, const lw_model *other, const char *role,
+                       bool reverse, const float *from, size_t width, float *values, float *there, bool *equal)
 {
-    bool peephole = strncmp(name, "node.weight_peephole", 20) == 0;
+    char name[NAME_BYTES];
     size_t index, gates, block = node->brick.hidden * width;
-    const unsigned char *order = order_of(&node->brick, peephole, &gates);
+    const unsigned char *order = order_of(&node->brick, strcmp(role, "weight_peephole") == 0, &gates);
+    snprintf(name, sizeof name, "%s.%s_l0%s", node->brick.name, role, reverse ? "_reverse" : "");
     lw_status status = lw_model_parameter_find(model ? model : other, name, &index);
     if (status)
         return status;
@@ -101,22 +105,20 @@ static lw_status visit_all(const struct ep_node *node, const struct ep_weights *
         bool reverse = d == 1 || node->brick.direction == LW_REVERSE;
         const float *bias = weights->bias ? weights->bias + d * 2 * rows : NULL;
         const struct {
-            const char *name[2];
+            const char *role;
             const float *from;
             size_t width;
         } parts[] = {
-            {{"node.weight_ih_l0", "node.weight_ih_l0_reverse"}, weights->weight + d * rows * input, input},
-            {{"node.weight_hh_l0", "node.weight_hh_l0_reverse"}, weights->recurrence + d * rows * hidden, hidden},
-            {{"node.bias_ih_l0", "node.bias_ih_l0_reverse"}, bias, 1},
-            {{"node.bias_hh_l0", "node.bias_hh_l0_reverse"}, bias ? bias + rows : NULL, 1},
-            {{"node.weight_peephole_l0", "node.weight_peephole_l0_reverse"},
-             weights->peephole ? weights->peephole + d * 3 * hidden : NULL,
-             1},
+            {"weight_ih", weights->weight + d * rows * input, input},
+            {"weight_hh", weights->recurrence + d * rows * hidden, hidden},
+            {"bias_ih", bias, 1},
+            {"bias_hh", bias ? bias + rows : NULL, 1},
+            {"weight_peephole", weights->peephole ? weights->peephole + d * 3 * hidden : NULL, 1},
         };
         for (size_t i = 0; i < sizeof parts / sizeof parts[0] && *equal; i++) {
             lw_status status = LW_OK;
             if (parts[i].from)
-                status = visit(node, model, other, parts[i].name[reverse], parts[i].from, parts[i].width, values, there,
+                status = visit(node, model, other, parts[i].role, reverse, parts[i].from, parts[i].width, values, there,
                                equal);
             if (status)
                 return status;
@@ -148,6 +150,5 @@ lw_status ep_weights_set(const struct ep_node *node, const struct ep_weights *we
 lw_status ep_weights_equal(const struct ep_node *node, const struct ep_weights *weights, const lw_model *model,
                            bool *equal)
 {
-    *equal = true;
     return with_buffers(node, weights, NULL, model, equal);
 }

@@ -73,11 +73,14 @@ def unregister() -> None:
             _registered = None
 
 
-def add_to(options: _ort.SessionOptions, *, threads: int | None = None, isa: str | None = None) -> None:
+def add_to(
+    options: _ort.SessionOptions, *, threads: int | None = None, isa: str | None = None, stacks: bool = True
+) -> None:
     """Puts Latchwork in front of ONNX Runtime's own kernels in these session options.
 
     `threads` is the most that a node uses, 0 all; unless said, as many as the options give ONNX Runtime
-    (`intra_op_num_threads`, 0: all). `isa` is "scalar", "avx2", "avx512" or "neon"; unless said, the best.
+    (`intra_op_num_threads`, 0: all). `isa` is "scalar", "avx2", "avx512" or "neon"; unless said, the best. Nodes that
+    are the layers of one stack run as one, unless `stacks` is False; the results are the same, bit by bit.
     """
     register()
     devices = [device for device in _ort.get_ep_devices() if device.ep_name == PROVIDER]
@@ -87,7 +90,7 @@ def add_to(options: _ort.SessionOptions, *, threads: int | None = None, isa: str
         threads = options.intra_op_num_threads
     if isinstance(threads, bool) or not isinstance(threads, int) or threads < 0:
         raise ValueError(f"threads is {threads!r}, expected 0 (all) or a positive integer")
-    values = {"threads": str(threads)}
+    values = {"threads": str(threads), "stacks": "1" if stacks else "0"}
     if isa is not None:
         values["isa"] = isa
     options.add_provider_for_devices(devices[:1], values)
@@ -99,6 +102,7 @@ def session(
     *,
     threads: int | None = None,
     isa: str | None = None,
+    stacks: bool = True,
     **arguments: Any,
 ) -> _ort.InferenceSession:
     """An InferenceSession of `model` (a path, or its bytes) whose recurrent nodes run on Latchwork.
@@ -107,14 +111,17 @@ def session(
     """
     if options is None:
         options = _ort.SessionOptions()
-    add_to(options, threads=threads, isa=isa)
+    add_to(options, threads=threads, isa=isa, stacks=stacks)
     options.add_session_config_entry(_RECORD, "1")
     arguments.setdefault("enable_fallback", 0)  # a refusal is an exception, not a second try without Latchwork
     return _ort.InferenceSession(model, options, **arguments)
 
 
 def claimed(session: _ort.InferenceSession) -> list[tuple[str, str]]:
-    """(operator, name) of every node that Latchwork runs in a session that `session()` has made."""
+    """(operator, name) of every node that Latchwork runs in a session that `session()` has made.
+
+    Among them is what stands between the layers of a stack: Squeeze, Transpose, Reshape.
+    """
     if not hasattr(session, "get_provider_graph_assignment_info"):
         raise NotImplementedError(
             f"onnxruntime {_ort.__version__} does not tell who runs a node; its log and its profile do"

@@ -1,12 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """The execution provider inside ONNX Runtime, held against ONNX Runtime's own kernels and against ONNX's node tests.
 
-LW_BUILD names the build folder (default: build, beside the tests' own tree); without the provider's library in it, or
-without onnx and onnxruntime, these tests are skipped. Every session is asked which nodes really ran where.
+Every session is asked which nodes really ran where. Stacks of nodes are in test_onnxruntime_stacks.py.
 """
 import concurrent.futures
 import ctypes
-import importlib.util
 import itertools
 import os
 import pathlib
@@ -19,50 +17,10 @@ import warnings
 import numpy as np
 import pytest
 
-onnx = pytest.importorskip('onnx')
-ort = pytest.importorskip('onnxruntime')
-from onnx import TensorProto, helper, numpy_helper  # noqa: E402
+from onnxruntime_case import CLOSE, INFO, LIBRARY, lw, onnx, ort, ours, quiet, theirs  # skips without onnxruntime
 
-from onnx_recipes import GATES, Recipe  # noqa: E402
-
-ROOT = pathlib.Path(__file__).resolve().parents[2]
-LIBRARY = pathlib.Path(os.environ.get('LW_BUILD', ROOT / 'build')) / 'backends/onnxruntime/liblatchwork_onnxruntime.so'
-if not LIBRARY.exists():
-    pytest.skip(f'there is no {LIBRARY}: built without the headers of ONNX Runtime', allow_module_level=True)
-
-CLOSE = {'rtol': 1e-4, 'atol': 1e-5}
-INFO = 1
-
-
-def load_module():
-    """The module of this tree, whether or not the package around it is built."""
-    spec = importlib.util.spec_from_file_location('latchwork_onnxruntime', ROOT / 'python/latchwork/onnxruntime.py')
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-lw = load_module()
-lw.register(LIBRARY)
-
-
-def ours(model, claimed=1, options=None, **arguments):
-    session = lw.session(model if isinstance(model, str) else model.SerializeToString(), options, **arguments)
-    assert len(lw.claimed(session)) == claimed, lw.claimed(session)
-    return session
-
-
-def theirs(model):
-    options = ort.SessionOptions()
-    options.log_severity_level = 4
-    return ort.InferenceSession(model.SerializeToString(), options, providers=['CPUExecutionProvider'])
-
-
-def quiet(level=4, threads=0):
-    options = ort.SessionOptions()
-    options.log_severity_level = level
-    options.intra_op_num_threads = threads
-    return options
+from onnx import TensorProto, helper, numpy_helper
+from onnx_recipes import GATES, Recipe
 
 
 def compare(recipe, shapes=((1, 1), (7, 3), (12, 1), (3, 9), (1, 4)), **arguments):
@@ -196,25 +154,6 @@ def test_external_data(tmp_path):
     feed = recipe.feed(5, 2)
     other = ort.InferenceSession(path, providers=['CPUExecutionProvider'])
     np.testing.assert_allclose(ours(path).run(None, feed)[0], other.run(None, feed)[0], **CLOSE)
-
-
-def test_stack():
-    """Three layers of different kinds, each fed by the one before."""
-    rng = np.random.default_rng(5)
-    nodes, weights, width = [], {'axis': np.array([1], np.int64)}, 7
-    for layer, op in enumerate(('LSTM', 'GRU', 'RNN')):
-        rows = GATES[op] * 9
-        weights[f'W{layer}'] = rng.normal(0, 0.5, (1, rows, width)).astype(np.float32)
-        weights[f'R{layer}'] = rng.normal(0, 0.5, (1, rows, 9)).astype(np.float32)
-        nodes += [helper.make_node(op, [f'x{layer}', f'W{layer}', f'R{layer}'], [f'y{layer}'], hidden_size=9),
-                  helper.make_node('Squeeze', [f'y{layer}', 'axis'], [f'x{layer + 1}'])]
-        width = 9
-    graph = helper.make_graph(nodes, 'graph', [helper.make_tensor_value_info('x0', TensorProto.FLOAT, [None, None, 7])],
-                              [helper.make_tensor_value_info('x3', TensorProto.FLOAT, None)],
-                              [numpy_helper.from_array(value, name) for name, value in weights.items()])
-    model = helper.make_model(graph, ir_version=8, opset_imports=[helper.make_opsetid('', 14)])
-    feed = {'x0': rng.normal(0, 1, (11, 2, 7)).astype(np.float32)}
-    np.testing.assert_allclose(ours(model, claimed=3).run(None, feed)[0], theirs(model).run(None, feed)[0], **CLOSE)
 
 
 def test_inside_a_branch():
@@ -369,14 +308,16 @@ def test_options():
             ours(model, options=quiet(), **options)
     with pytest.raises(ValueError, match='threads is -1'):
         ours(model, threads=-1)
-    for value in ('', '-1', '+1', ' 1', '1x', '99999999999999999999'):
-        options = quiet()
-        options.add_session_config_entry(f'ep.{lw.PROVIDER.lower()}.threads', value)
-        with pytest.raises(Exception, match='threads is'):
-            ort_session(model, options)
+    bad = {'threads': ('', '-1', '+1', ' 1', '1x', '99999999999999999999'), 'stacks': ('', '2', 'no')}
+    for name, values in bad.items():
+        for value in values:
+            options = quiet()
+            options.add_session_config_entry(f'ep.{lw.PROVIDER.lower()}.{name}', value)
+            with pytest.raises(Exception, match=f'{name} is'):
+                ort_session(model, options)
     options = quiet()
     options.add_session_config_entry(f'ep.{lw.PROVIDER.lower()}.treads', '1')
-    with pytest.raises(Exception, match='there is no option "treads", expected threads or isa'):
+    with pytest.raises(Exception, match='there is no option "treads", expected threads, isa or stacks'):
         ours(model, options=options)
     with pytest.raises(ValueError, match='did not record'):
         lw.claimed(theirs(model))
