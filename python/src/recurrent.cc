@@ -257,8 +257,10 @@ void make(Recurrent *self, const char *kind, size_t input, size_t hidden, size_t
                     std::to_string(lw_model_parameter_count(built->shape.get())));
     for (nb::handle key : keys) {
         std::string full = "rnn." + text(key);
-        if (full.find("_l") == std::string::npos) // a cell's
+        if (full.find("_l") == std::string::npos) {
+            built->cell = true;
             full += "_l0";
+        }
         size_t place = 0;
         check_key(lw_model_parameter_find(built->shape.get(), full.c_str(), &place));
         lw_parameter parameter{};

@@ -7,7 +7,7 @@
 
 #include <cstdint>
 
-#include "core.hpp"
+#include "tensors.hpp"
 
 namespace binding
 {
@@ -55,6 +55,7 @@ struct Recurrent {
     std::shared_ptr<Packed> packed;
     std::shared_ptr<TapePool> tapes;
     double step_flops = 0; // of one row
+    bool cell = false;     // named as a cell's parameters are: one step of one layer
 
     size_t directions() const
     {
@@ -85,20 +86,6 @@ void gather_rows(const int64_t *sizes, size_t steps, size_t batch, size_t width,
 /// h and c of every layer and direction, (L * D, B, width) each, at these addresses; 0: zeros, or not wanted.
 void write_state(const Recurrent &self, lw_state *state, size_t h, size_t c);
 void read_state(const Recurrent &self, const lw_state *state, size_t h, size_t c);
-
-/// Texts and objects of PyTorch's that every call needs; made once and kept for good.
-struct Torch {
-    nb::object data_ptr, version, dtype_name, layout_name, is_cpu, is_neg, is_contiguous, contiguous, shape, new_empty;
-    nb::object tensor, parameter, float32, strided;
-    Torch();
-    /// A tensor of exactly PyTorch's own class, f32 on the CPU, with an address. False may leave no exception behind.
-    bool plain(nb::handle object) const;
-    /// tensor.name(), or an invalid object with the exception cleared.
-    nb::object method(nb::handle tensor, const nb::object &name) const;
-    /// Its address; 0 where it has none.
-    size_t address(nb::handle tensor) const;
-};
-const Torch &torch_names();
 
 /// The packed weights of these tensors, packed anew where they may have changed; NULL where one cannot be read.
 std::shared_ptr<Packed> weights_of(Recurrent &self, nb::handle tensors);

@@ -10,64 +10,6 @@
 namespace binding
 {
 
-Torch::Torch()
-{
-    const std::pair<nb::object *, const char *> texts[] = {
-        {&data_ptr, "data_ptr"},           {&version, "_version"},      {&dtype_name, "dtype"},
-        {&layout_name, "layout"},          {&is_cpu, "is_cpu"},         {&is_neg, "is_neg"},
-        {&is_contiguous, "is_contiguous"}, {&contiguous, "contiguous"}, {&shape, "shape"},
-        {&new_empty, "new_empty"}};
-    for (const auto &text : texts)
-        *text.first = nb::steal(PyUnicode_InternFromString(text.second));
-    nb::module_ torch = nb::module_::import_("torch");
-    tensor = torch.attr("Tensor");
-    parameter = torch.attr("nn").attr("Parameter");
-    float32 = torch.attr("float32");
-    strided = torch.attr("strided");
-}
-
-const Torch &torch_names()
-{
-    static const Torch *kept = new Torch;
-    return *kept;
-}
-
-static nb::object attribute(nb::handle object, const nb::object &name)
-{
-    nb::object value = nb::steal(PyObject_GetAttr(object.ptr(), name.ptr()));
-    if (!value.is_valid())
-        PyErr_Clear();
-    return value;
-}
-
-nb::object Torch::method(nb::handle object, const nb::object &name) const
-{
-    PyObject *arguments[1] = {object.ptr()};
-    nb::object value = nb::steal(PyObject_VectorcallMethod(name.ptr(), arguments, 1, nullptr));
-    if (!value.is_valid())
-        PyErr_Clear();
-    return value;
-}
-
-size_t Torch::address(nb::handle object) const
-{
-    nb::object value = method(object, data_ptr);
-    size_t address = value.is_valid() ? PyLong_AsSize_t(value.ptr()) : 0;
-    if (PyErr_Occurred()) {
-        PyErr_Clear();
-        return 0;
-    }
-    return address;
-}
-
-bool Torch::plain(nb::handle object) const
-{
-    nb::handle type = object.type();
-    return (type.is(tensor) || type.is(parameter)) && attribute(object, dtype_name).is(float32) &&
-           attribute(object, is_cpu).is(nb::handle(Py_True)) && attribute(object, layout_name).is(strided) &&
-           method(object, is_neg).is(nb::handle(Py_False));
-}
-
 namespace
 {
 

@@ -60,7 +60,8 @@ class Counting:
 
         def made(engine, *args):
             original(engine, *args)
-            engine.run, engine.call = self.counted(engine.run, False), self.counted(engine.call, None)
+            engine.run = self.counted(engine.run, False)
+            engine.call, engine.quick = self.counted(engine.call, None), self.counted(engine.quick, None)
 
         monkeypatch.setattr(lt.modules._Engine, '__init__', made)
         record, run = lt.modules.record, lt.modules.run

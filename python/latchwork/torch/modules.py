@@ -54,12 +54,12 @@ def _any_requires_grad(x: Tensor, h0: Tensor | None, c0: Tensor | None, tensors:
 class _Engine:
     """What runs a module, and the sizes that every call needs."""
 
-    __slots__ = ("run", "call", "recurrent", "names", "width", "states", "lstm", "h_width", "c_width")
+    __slots__ = ("run", "call", "quick", "recurrent", "names", "width", "states", "lstm", "h_width", "c_width")
 
     def __init__(self, mode: str, inputs: int, hidden: int, layers: int, bidirectional: bool, bias: bool,
                  projection: int, names: list[str]) -> None:
         self.recurrent = Recurrent(mode, inputs, hidden, layers, bidirectional, bias, projection, names)
-        self.run, self.call = self.recurrent.run, self.recurrent.call
+        self.run, self.call, self.quick = self.recurrent.run, self.recurrent.call, self.recurrent.quick
         self.names = names
         self.lstm = mode == "LSTM"
         self.h_width, self.c_width = projection or hidden, hidden
@@ -78,8 +78,18 @@ else:  # torch.nn's classes come after these in each class below
     _LayersBase = _CellBase = _AnyModule
 
 
-class _Transient(_AnyModule):
-    """Keeps what runs a module out of its copies and pickles."""
+class _Quick(_AnyModule):
+    """module(...) in one step down to C where nn.Module.__call__ has nothing to do; and keeps what runs a module out of
+    its copies and pickles."""
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        if not is_compiling():
+            engine = self.__dict__.get(_CACHE)
+            if engine is not None:
+                result = engine.quick(self, args, kwargs)
+                if result is not None:
+                    return result
+        return super().__call__(*args, **kwargs)
 
     def __getstate__(self) -> dict[str, Any]:
         above = getattr(super(), "__getstate__", None)
@@ -89,7 +99,7 @@ class _Transient(_AnyModule):
         return {name: value for name, value in state.items() if name not in (_CACHE, _LAYERS)}
 
 
-class _Layers(_Transient, _LayersBase):
+class _Layers(_Quick, _LayersBase):
     """forward() of LSTM, GRU and RNN."""
 
     _nn: type[nn.RNNBase]
@@ -107,7 +117,7 @@ class _Layers(_Transient, _LayersBase):
             engine = self.__dict__.get(_CACHE)
             result = None
             if engine is not None and not _grads() and not (self.dropout and self.training):
-                result = engine.call(self._parameters, input, hx, self.batch_first, False, _threads())
+                result = engine.call(self._parameters, input, hx, self.batch_first, _threads())
             if result is None:
                 result = self._padded(input, hx)
         return self._nn.forward(self, input, hx) if result is None else result
@@ -314,7 +324,7 @@ class RNN(_Layers, nn.RNN):
     _nn = nn.RNN
 
 
-class _Cell(_Transient, _CellBase):
+class _Cell(_Quick, _CellBase):
     """forward() of LSTMCell, GRUCell and RNNCell: one step of one layer."""
 
     _nn: type[nn.RNNCellBase]
@@ -334,7 +344,7 @@ class _Cell(_Transient, _CellBase):
             engine = self.__dict__.get(_CACHE)
             result = None
             if engine is not None and not _grads():
-                result = engine.call(self._parameters, input, hx, False, True, _threads())
+                result = engine.call(self._parameters, input, hx, False, _threads())
             if result is None and _plain(input):
                 result = self._step(input, hx)
         return self._nn.forward(self, input, hx) if result is None else result
@@ -412,3 +422,15 @@ class RNNCell(_Cell, nn.RNNCell):
 
     def _mode(self) -> str | None:
         return {"tanh": "RNN_TANH", "relu": "RNN_RELU"}.get(self.nonlinearity)
+
+
+_WATCHERS = {  # read by _core.Recurrent.quick: whoever may look at a call
+    "module": nn.Module,
+    "call": nn.Module.__call__,
+    "forwards": (_Layers.forward, _Cell.forward),
+    "hooks": tuple(getattr(nn.modules.module, name) for name in (
+        "_global_forward_hooks", "_global_forward_pre_hooks", "_global_backward_hooks", "_global_backward_pre_hooks")),
+    "watching": (_grads, _autocast, _tracing, _transforms, _dispatching),
+    "forward_ad": forward_ad,
+    "threads": _threads,
+}
