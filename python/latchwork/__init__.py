@@ -21,6 +21,16 @@ from ._core import (
 from .bricks import GRU, LSTM, RNN, Activation, Brick, Dense, Layer
 from .errors import FormatError
 from .explanation import Choice, Explanation
+from .training import (
+    Gradients,
+    LearningRate,
+    Optimiser,
+    Score,
+    Tape,
+    binary_cross_entropy,
+    cross_entropy,
+    squared_error,
+)
 
 __all__ = [
     "Activation",
@@ -30,17 +40,25 @@ __all__ = [
     "Explanation",
     "FormatError",
     "GRU",
+    "Gradients",
     "LSTM",
     "Layer",
+    "LearningRate",
     "Model",
+    "Optimiser",
     "RNN",
+    "Score",
     "State",
     "Stream",
+    "Tape",
     "__version__",
+    "binary_cross_entropy",
+    "cross_entropy",
     "info",
     "isa",
     "isas",
     "load",
     "set_isa",
     "set_threads",
+    "squared_error",
 ]

@@ -170,5 +170,6 @@ void define_model(nb::module_ &module, nb::class_<Model> &type);
 void define_run(nb::class_<Model> &type);
 void define_state(nb::module_ &module);
 void define_stream(nb::module_ &module, nb::class_<Model> &type);
+void define_train(nb::module_ &module, nb::class_<Model> &type);
 
 } // namespace binding

@@ -202,9 +202,6 @@ void define_model(nb::module_ &module, nb::class_<Model> &type)
         .def("parameter", parameter, "name"_a, "A copy of one parameter.")
         .def("set_parameter", set_parameter, "name"_a, "values"_a.none(),
              "Sets one parameter. A RuntimeError once a state, a stream or a run has used the model.")
-        .def(
-            "initialise", [](Model &self, uint64_t seed) { check(lw_model_initialise(self.get(), seed)); }, "seed"_a,
-            "Fills every parameter anew, as PyTorch does; the numbers depend on the seed alone.")
         .def("save", save_model, "path"_a.none(), "Writes the model to a safetensors file in one atomic step.")
         .def("__repr__", describe)
         .def("__reduce__", reduce);

@@ -116,6 +116,7 @@ NB_MODULE(_core, module)
     define_run(model);
     define_explain(model);
     define_stream(module, model);
+    define_train(module, model);
     define_machine(module);
     define_recurrent(module);
 }

@@ -2,61 +2,11 @@
 //
 // Runs of a model over whole sequences: model(x) and model.gates(x). Shapes are checked here, because a shape is
 // Python's word; strides, overlaps and everything else are the library's to judge.
-#include "array.hpp"
+#include "run.hpp"
 
 namespace binding
 {
 
-namespace
-{
-
-/// The axes of a sequence as the caller holds it.
-struct Axes {
-    int step = 0, row = -1; // row: -1 for (T, width)
-    Axes(int rank, bool batch_first)
-    {
-        if (rank == 3) {
-            step = batch_first ? 1 : 0;
-            row = batch_first ? 0 : 1;
-        }
-    }
-};
-
-/// The input of one run, copied only where the library cannot walk it.
-class Sequence
-{
-  public:
-    Sequence(nb::handle x, size_t width, bool batch_first) : array_(x, "x", Array::Read)
-    {
-        const bool fits = (array_.rank == 2 || array_.rank == 3) && array_.shape[array_.rank - 1] == width;
-        if (!fits) {
-            std::string w = std::to_string(width);
-            wrong_value("x has shape " + shape_text(array_.dims()) + ", expected (T, " + w + ") or " +
-                        (batch_first ? "(B, T, " : "(T, B, ") + w + ")");
-        }
-        Axes axes(array_.rank, batch_first);
-        batched = array_.rank == 3;
-        steps = array_.shape[axes.step];
-        rows = batched ? array_.shape[axes.row] : 1;
-        if (!walk_in_place(array_, axes.step, axes.row, walk)) {
-            copy_.reset(new float[array_.count()]);
-            array_.copy_to(copy_.get());
-            walk.data = copy_.get();
-            walk.step = batched && batch_first ? width : rows * width;
-            walk.row = batched && batch_first ? steps * width : width;
-        }
-    }
-
-    bool batched;
-    size_t steps, rows;
-    Walk walk;
-
-  private:
-    Array array_;
-    std::unique_ptr<float[]> copy_;
-};
-
-/// (T, B, width) or (B, T, width) or, of one unbatched sequence, (T, width); without T for the last step.
 std::vector<size_t> result_shape(const Sequence &x, size_t width, bool last, bool batch_first)
 {
     std::vector<size_t> shape;
@@ -81,6 +31,20 @@ std::vector<size_t> read_lengths(nb::handle lengths, size_t rows)
     return result;
 }
 
+lw_io read_io(const Sequence &x)
+{
+    lw_io io{};
+    io.steps = x.steps;
+    io.batch = x.rows;
+    io.input = x.walk.data;
+    io.input_step_stride = x.walk.step;
+    io.input_row_stride = x.walk.row;
+    return io;
+}
+
+namespace
+{
+
 /// Gives up the interpreter lock for one call of the library.
 void run(Model &model, State *state, lw_io &io, nb::handle lengths)
 {
@@ -100,17 +64,6 @@ void run(Model &model, State *state, lw_io &io, nb::handle lengths)
         status = lw_run(context.get(), state ? state->handle.get() : nullptr, &io);
     }
     check(status);
-}
-
-lw_io read_io(const Sequence &x)
-{
-    lw_io io{};
-    io.steps = x.steps;
-    io.batch = x.rows;
-    io.input = x.walk.data;
-    io.input_step_stride = x.walk.step;
-    io.input_row_stride = x.walk.row;
-    return io;
 }
 
 nb::object call(Model &self, nb::handle x, nb::handle state, nb::handle lengths, bool last, bool batch_first,

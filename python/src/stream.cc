@@ -96,6 +96,50 @@ nb::object step(Stream &self, nb::handle x, nb::handle out)
     return out.is_none() ? same_kind(x, result) : result;
 }
 
+/// One step of many streams, each with a state of one row.
+nb::object step_many(Model &self, nb::handle list, nb::handle x, nb::handle out)
+{
+    if (!nb::isinstance<nb::iterable>(list))
+        wrong_type("states is a " + kind_name(list) + ", expected a list of State");
+    std::vector<nb::object> held; // a generator's states live nowhere else
+    std::vector<lw_state *> states;
+    std::vector<std::unique_ptr<Use>> uses;
+    for (nb::handle entry : nb::iter(list)) {
+        State *state = to_state(entry);
+        if (!state)
+            wrong_type("states[" + std::to_string(states.size()) + "] is None, expected a State");
+        held.push_back(nb::borrow(entry));
+        uses.push_back(std::make_unique<Use>(state->used, "state"));
+        states.push_back(state->handle.get());
+    }
+    const size_t count = states.size();
+    Array input(x, "x", Array::Read);
+    if (input.rank != 2 || input.shape[0] != count || input.shape[1] != self.input)
+        wrong_value("x has shape " + shape_text(input.dims()) + ", expected " + shape_text({count, self.input}));
+    std::unique_ptr<float[]> gathered;
+    const float *from = reinterpret_cast<const float *>(input.data);
+    if (!input.dense()) {
+        gathered.reset(new float[input.count()]);
+        input.copy_to(gathered.get());
+        from = gathered.get();
+    }
+    nb::object result = out.is_none() ? empty_array({count, self.output}) : nb::borrow(out);
+    Array target(result, "out", Array::Write);
+    if (target.dims() != std::vector<size_t>{count, self.output} || !target.dense())
+        wrong_value("out has shape " + shape_text(target.dims()) + ", expected " + shape_text({count, self.output}) +
+                    ", dense (C order, without gaps)");
+    if (count == 0)
+        return out.is_none() ? same_kind(x, result) : result;
+    Lease context(self);
+    lw_status status;
+    {
+        nb::gil_scoped_release released;
+        status = lw_step_many(context.get(), states.data(), count, from, reinterpret_cast<float *>(target.data));
+    }
+    check(status);
+    return out.is_none() ? same_kind(x, result) : result;
+}
+
 /// Seconds that one step of one row takes without Python, the least of `tries` rounds of `count` (overhead.py).
 double step_seconds(Model &model, size_t count, size_t tries)
 {
@@ -140,7 +184,9 @@ void define_stream(nb::module_ &module, nb::class_<Model> &type)
             },
             "batch"_a.none() = 1, "A new state of that many rows, all zero.")
         .def("stream", make_stream, "batch"_a.none() = 1, "state"_a = nb::none(),
-             "A stream from a new state of that many rows, or from a given state.");
+             "A stream from a new state of that many rows, or from a given state.")
+        .def("step_many", step_many, "states"_a.none(), "x"_a.none(), "out"_a = nb::none(),
+             "One step of many streams at once, each with a state of one row: x (count, I) gives (count, O).");
 }
 
 } // namespace binding

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// latchwork._core.Tape: one recorded run of a Recurrent, for the gradients. Called by latchwork/torch. A tape is lent
+// latchwork._core.RecurrentTape: one recorded run of a Recurrent, for the gradients. Called by latchwork/torch. A tape is lent
 // by its module's pool and goes back there when Python lets go of it, so that the second round of training allocates
 // nothing.
 #include <nanobind/stl/unique_ptr.h>
@@ -188,7 +188,7 @@ void backward(Tape &self, size_t dy, size_t dh, size_t dc, size_t dx, size_t dh0
 void define_tape(nb::module_ &module, nb::class_<Recurrent> &type)
 {
     using nb::literals::operator""_a;
-    nb::class_<Tape>(module, "Tape", "One recorded run, for its gradients.")
+    nb::class_<Tape>(module, "RecurrentTape", "One recorded run, for its gradients.")
         .def("backward", backward, "output"_a, "h"_a, "c"_a, "input"_a, "h0"_a, "c0"_a, "parameters"_a,
              "Writes the gradients to these addresses; 0: not wanted.")
         .def(
