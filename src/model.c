@@ -147,6 +147,10 @@ static lw_status resolve(const lw_brick *given, size_t index, size_t *width, lw_
     if (!cell->recurrent) {
         if (brick->direction != LW_FORWARD || brick->layers != 1)
             return lw_fail(LW_ERR_ARGUMENT, "brick %zu (%s): has one layer and no direction", index, cell->name);
+        if (brick->projection || brick->cell_clip != 0.0f || brick->gate_clip != 0.0f || brick->forget_bias != 0.0f)
+            return lw_fail(LW_ERR_ARGUMENT,
+                           "brick %zu (%s): projection, cell_clip, gate_clip and forget_bias are for recurrent bricks",
+                           index, cell->name);
         *width = brick->hidden;
         return LW_OK;
     }

@@ -78,6 +78,14 @@ Test(misuse, brick_fields)
     refuse_brick(BRICK(LW_ACTIVATION, .input = 1), LW_ERR_ARGUMENT, "function");
     refuse_brick(BRICK(LW_ACTIVATION, .input = 1, .function = LW_RELU, .options = LW_NO_BIAS), LW_ERR_ARGUMENT,
                  "options");
+    /* A brick without gates has no projection, whose width would stand for its own. */
+    refuse_brick(BRICK(LW_ACTIVATION, .input = 7, .function = LW_RELU, .projection = 59), LW_ERR_ARGUMENT,
+                 "projection");
+    refuse_brick(BRICK(LW_DENSE, .input = 7, .hidden = 5, .projection = 2), LW_ERR_ARGUMENT, "projection");
+    refuse_brick(BRICK(LW_DENSE, .input = 7, .hidden = 5, .cell_clip = 1), LW_ERR_ARGUMENT, "cell_clip");
+    refuse_brick(BRICK(LW_DENSE, .input = 7, .hidden = 5, .gate_clip = 1), LW_ERR_ARGUMENT, "gate_clip");
+    refuse_brick(BRICK(LW_ACTIVATION, .input = 7, .function = LW_RELU, .forget_bias = 1), LW_ERR_ARGUMENT,
+                 "forget_bias");
     refuse_brick(LSTM(.name = ""), LW_ERR_ARGUMENT, "name");
     refuse_brick(LSTM(.name = "a.b"), LW_ERR_ARGUMENT, "name");
     refuse_brick(LSTM(.name = "a\n"), LW_ERR_ARGUMENT, "name");
