@@ -209,7 +209,7 @@ static lw_status prepare(lw_tape *tape, size_t steps, size_t batch)
     const size_t bytes = lw_tape_need(tape, steps, batch), floats = bytes / sizeof(float);
     if (!bytes)
         return lw_fail(LW_ERR_SHAPE, "the tape of %zu steps and %zu rows overflows", steps, batch);
-    if (batch > tape->row_capacity) {
+    if (batch > tape->row_capacity || !tape->row_memory) {
         size_t *rows = lw_alloc_array(2 * batch, sizeof *rows);
         if (!rows)
             return lw_fail_memory(2 * batch * sizeof *rows);
