@@ -192,29 +192,35 @@ static int restore_counters(struct trainer *trainer, const char *path, json_t *s
     return EXIT_OK;
 }
 
+/* The rows of a table of the history, which must be there before memory is taken for them. */
+static int find_rows(const lw_tensors *file, const char *path, const char *name, size_t rows, size_t width,
+                     const void **bytes)
+{
+    *bytes = NULL;
+    if (rows)
+        *bytes = tensor_bytes(file, path, name, "", "F64", product(rows, width));
+    return rows && !*bytes ? EXIT_WORK : EXIT_OK;
+}
+
 static int restore_history(struct trainer *trainer, const lw_tensors *file, const char *path)
 {
     struct history *history = &trainer->history;
-    lw_tensor checks = LW_TENSOR_INIT;
+    lw_tensor found = LW_TENSOR_INIT;
     size_t updates = (size_t)trainer->progress.updates, check_count = 0;
-    if (lw_tensors_find(file, "history.validations", &checks) == LW_OK)
-        check_count = checks.count / CHECK_WIDTH;
-    int status = history_reserve(history, updates, check_count);
+    const void *records, *checks;
+    if (lw_tensors_find(file, "history.validations", &found) == LW_OK)
+        check_count = found.count / CHECK_WIDTH;
+    int status = find_rows(file, path, "history.updates", updates, RECORD_WIDTH, &records);
+    if (status == EXIT_OK)
+        status = find_rows(file, path, "history.validations", check_count, CHECK_WIDTH, &checks);
+    if (status == EXIT_OK)
+        status = history_reserve(history, updates, check_count);
     if (status != EXIT_OK)
         return status;
-    const void *bytes;
-    if (updates) {
-        bytes = tensor_bytes(file, path, "history.updates", "", "F64", product(updates, RECORD_WIDTH));
-        if (!bytes)
-            return EXIT_WORK;
-        memcpy(history->records, bytes, updates * RECORD_WIDTH * sizeof(double));
-    }
-    if (check_count) {
-        bytes = tensor_bytes(file, path, "history.validations", "", "F64", check_count * CHECK_WIDTH);
-        if (!bytes)
-            return EXIT_WORK;
-        memcpy(history->checks, bytes, check_count * CHECK_WIDTH * sizeof(double));
-    }
+    if (records)
+        memcpy(history->records, records, updates * RECORD_WIDTH * sizeof(double));
+    if (checks)
+        memcpy(history->checks, checks, check_count * CHECK_WIDTH * sizeof(double));
     history->record_count = updates;
     history->check_count = check_count;
     return EXIT_OK;
