@@ -11,6 +11,8 @@ BUILD ?= build
 ONLY ?=
 BENCH_ARGS ?=
 PEERS_ARGS ?=
+TIME ?= 60
+FUZZ_ARGS ?=
 SETUP = BUILD='$(BUILD)' sh tools/setup
 NINJA = PATH="$(CURDIR)/.venv/bin:$$PATH" ninja -C '$(BUILD)'
 MESON = PATH="$(CURDIR)/.venv/bin:$$PATH" meson
@@ -23,7 +25,7 @@ endif
 export MESON_ARGS
 
 .DEFAULT_GOAL := build
-.PHONY: build demo test bench bench-peers package wheel format install clean distclean help
+.PHONY: build demo test bench bench-peers fuzz package wheel format install clean distclean help
 
 build: ## build the library and the command, as build/latchwork
 	@$(SETUP) build
@@ -49,6 +51,10 @@ bench-peers: ## run the same work by PyTorch, ONNX Runtime, OpenVINO and oneDNN,
 	@$(SETUP) bench-peers
 	@$(NINJA)
 	@.venv/bin/python bench/peers/run.py --build '$(BUILD)' --out '$(BUILD)/peers.md' $(PEERS_ARGS)
+
+fuzz: ## fuzz the readers, the calls and a training step for TIME=60 seconds each (FUZZ_ARGS='--engine afl csv')
+	@$(SETUP) fuzz
+	@python3 tools/fuzz --time $(TIME) $(FUZZ_ARGS)
 
 package: ## build the Python package and install it into .venv
 	@$(SETUP) test

@@ -16,11 +16,11 @@
 #define OPTIONS_MAX 40
 #define HELP_VALUE 1000
 
-/* Texts of the command line, which live until the program ends. */
+/* Texts of the command line, which live until they are released. */
 static char *kept[OPTIONS_MAX + OPERANDS_MAX + 4 * TEXTS_MAX];
 static size_t kept_count;
 
-static void release(void)
+void arguments_release(void)
 {
     while (kept_count > 0)
         free(kept[--kept_count]);
@@ -28,8 +28,9 @@ static void release(void)
 
 static const char *keep(char *text)
 {
-    if (kept_count == 0)
-        atexit(release);
+    static int released_at_exit;
+    if (!released_at_exit++)
+        atexit(arguments_release);
     if (kept_count == sizeof kept / sizeof kept[0])
         exit(fail("the command line has more than %zu values", kept_count));
     kept[kept_count++] = text;

@@ -10,7 +10,7 @@
 
 enum option_kind {
     OPTION_FLAG, /* no value; target is an int that becomes 1 */
-    OPTION_TEXT, /* target is a const char * (NULL: not given); lives until the program ends */
+    OPTION_TEXT, /* target is a const char * (NULL: not given); lives until arguments_release */
     OPTION_SIZE, /* target is a size_t, OPTION_UNSET until given */
     OPTION_LIST, /* may be repeated; target is a struct texts */
 };
@@ -55,6 +55,9 @@ struct command {
 /* Parses argv[1..] into *target (whose flags, texts and lists must be zero) and *operand (NULL where none is given).
  * Returns EXIT_OK, EXIT_USAGE after saying what is wrong, or -1 when --help was asked for and printed. */
 int arguments_parse(const struct command *command, int argc, const char **argv, void *target, const char **operand);
+/* Frees the texts that arguments_parse has handed out; the end of the program does so by itself. A program parses one
+ * command line, or releases the texts before the next. */
+void arguments_release(void);
 
 extern const struct command *const commands[]; /* NULL-terminated, in the order of the help */
 extern const struct command command_info, command_inspect, command_run, command_gates, command_explain, command_train,

@@ -67,7 +67,8 @@ class Tree:
 def folder_problems(tree, folder):
     for path in tree.inside(folder):
         for line, target, name in tree.includes[path]:
-            if target and target.split('/')[0] != folder and target not in ALLOWED[folder]:
+            if target and target.split('/')[0] != folder and target not in ALLOWED[folder] and not (
+                    path.startswith('tests/fuzz/') and target.startswith('cli/')):  # readers that have no other door
                 yield f'{path}:{line}: includes {target}'
             elif not target and ('/' in name and name.startswith('.')):
                 yield f'{path}:{line}: includes {name}, which is not in the tree'
