@@ -3,21 +3,23 @@
  * Replaces a file in one atomic step. Called by the tensor writer. The new bytes go to a temporary file in the
  * same folder, reach the disk, and take the old file's place by a rename: at every moment the name stands for the
  * whole old file or the whole new one. A link keeps standing; what it leads to is replaced.
+ *
+ * The owner of a temporary file holds a lock on it until the end, which goes with its process. So one without a lock was
+ * left behind by a process that was killed, and whoever saves next in that folder removes it.
  */
-#ifndef _XOPEN_SOURCE
-#define _XOPEN_SOURCE 700
-#endif
+#define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "io.h"
 
-#define ATTEMPTS 1000 /* names for the temporary file; each is taken by a running or killed process at most */
+#define ATTEMPTS 1000 /* names for the temporary file; each is taken by a save that is going on */
 
 /* Length of the folder part of a path, with its slash; 0 when the path has none. */
 static size_t folder_length(const char *path)
@@ -60,6 +62,39 @@ static lw_status find_target(lw_replacement *replacement, const char *path, mode
     return LW_OK;
 }
 
+/* Whether the path still names the open file. */
+static bool is_at(int file, const char *path)
+{
+    struct stat opened, named;
+    return fstat(file, &opened) == 0 && lstat(path, &named) == 0 && opened.st_dev == named.st_dev &&
+           opened.st_ino == named.st_ino && S_ISREG(opened.st_mode);
+}
+
+/* Removes a file that nobody holds. False if somebody does, or it may not be removed. */
+static bool remove_stale(const char *path)
+{
+    int file = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC | O_NOFOLLOW);
+    if (file < 0)
+        return false;
+    bool removed = flock(file, LOCK_EX | LOCK_NB) == 0 && is_at(file, path) && unlink(path) == 0;
+    close(file);
+    return removed;
+}
+
+/* Creates the file and holds it; -1 with errno. Whoever took it for a stale one between the two steps has removed it. */
+static int create_held(const char *path, mode_t mode)
+{
+    int file = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, mode);
+    if (file < 0)
+        return -1;
+    /* Where there are no locks nobody can take it for stale either. */
+    if ((flock(file, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK) && is_at(file, path))
+        return file;
+    close(file);
+    errno = EEXIST;
+    return -1;
+}
+
 static lw_status open_temporary(lw_replacement *replacement, mode_t mode)
 {
     size_t folder = folder_length(replacement->target), bytes;
@@ -67,8 +102,14 @@ static lw_status open_temporary(lw_replacement *replacement, mode_t mode)
         return lw_fail_memory(folder + 64);
     memcpy(replacement->temporary, replacement->target, folder);
     for (int attempt = 0; attempt < ATTEMPTS; attempt++) {
-        snprintf(replacement->temporary + folder, 64, ".latchwork-%jd-%d.tmp", (intmax_t)getpid(), attempt);
-        replacement->file = open(replacement->temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, mode);
+        snprintf(replacement->temporary + folder, 64, ".latchwork-%d.tmp", attempt);
+        replacement->file = create_held(replacement->temporary, mode);
+        if (replacement->file < 0 && errno == EEXIST) {
+            if (remove_stale(replacement->temporary))
+                replacement->file = create_held(replacement->temporary, mode);
+            else
+                errno = EEXIST;
+        }
         if (replacement->file >= 0)
             return LW_OK;
         if (errno != EEXIST && errno != EINTR)
@@ -141,9 +182,12 @@ static bool flush_folder(char *path)
 {
     size_t folder = folder_length(path);
     path[folder] = '\0';
-    int file = open(folder ? path : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int file;
+    do
+        file = open(folder ? path : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    while (file < 0 && errno == EINTR);
     if (file < 0)
-        return true; /* a folder that may be written but not listed */
+        return errno == EACCES; /* a folder that may be written but not listed */
     bool flushed = flush(file);
     int reason = errno;
     close(file);
@@ -151,19 +195,14 @@ static bool flush_folder(char *path)
     return flushed;
 }
 
+/* The file is closed last, because its lock goes with it; what fsync has written no close can lose. */
 lw_status lw_replacement_finish(lw_replacement *replacement)
 {
     const char *failed = NULL;
-    if (!flush(replacement->file)) {
+    if (!flush(replacement->file))
         failed = "cannot be flushed to the disk";
-    } else {
-        int result = close(replacement->file);
-        replacement->file = -1;
-        if (result != 0 && errno != EINTR)
-            failed = "cannot be closed";
-        else if (rename(replacement->temporary, replacement->target) != 0)
-            failed = "the new file cannot take the old one's place";
-    }
+    else if (rename(replacement->temporary, replacement->target) != 0)
+        failed = "the new file cannot take the old one's place";
     lw_status status = LW_OK;
     if (failed) {
         status = lw_fail(LW_ERR_FILE, "%s: %s: %s", replacement->source, failed, strerror(errno));
@@ -178,12 +217,13 @@ lw_status lw_replacement_finish(lw_replacement *replacement)
     return status;
 }
 
+/* The name goes before the lock does: nobody may take it for stale, and another's of that name be removed. */
 void lw_replacement_drop(lw_replacement *replacement)
 {
-    if (replacement->file >= 0)
-        close(replacement->file);
     if (replacement->temporary)
         unlink(replacement->temporary);
+    if (replacement->file >= 0)
+        close(replacement->file);
     lw_free(replacement->temporary);
     lw_free(replacement->target);
     replacement->temporary = replacement->target = NULL;
