@@ -331,7 +331,7 @@ lw_status lw_architecture_print(const lw_model *model, char **text)
             status = lw_fail_memory(count);
     }
     json_t *document = status ? NULL : json_pack("{s:i, s:O}", "version", VERSION, "bricks", bricks);
-    *text = document ? json_dumps(document, JSON_COMPACT) : NULL;
+    *text = document ? lw_json_print(document) : NULL;
     json_decref(document);
     json_decref(bricks);
     if (!status && !*text)

@@ -64,6 +64,8 @@ lw_status lw_members_string(const lw_members *members, lw_span string, char **cu
 /* Parses a span as one JSON value without duplicate keys. The caller releases *value with json_decref. */
 struct json_t;
 lw_status lw_json_parse(const char *source, const char *what, lw_span span, struct json_t **value);
+/* A value in one line, as a new string for lw_free; NULL without memory. (safetensors_write.c) */
+char *lw_json_print(const struct json_t *value);
 
 /* Whole files. (read_file.c, write_file.c) `check` sees the first bytes (at most LW_HEAD_BYTES) and the size of
  * the file before memory for the rest is taken. */
@@ -102,7 +104,7 @@ typedef struct lw_architecture {
 #define LW_ARCHITECTURE_BYTES ((size_t)1 << 20)
 #define LW_ARCHITECTURE_BRICKS 4096
 lw_status lw_architecture_parse(const char *source, const char *text, lw_architecture *architecture);
-lw_status lw_architecture_print(const lw_model *model, char **text); /* *text is for free() */
+lw_status lw_architecture_print(const lw_model *model, char **text); /* *text is for lw_free */
 void lw_architecture_clear(lw_architecture *architecture);
 
 /* How the names of parameters become names of tensors in a file. (state_dict.c) */

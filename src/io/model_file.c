@@ -5,7 +5,6 @@
  * calls for, in its shape; so a small file cannot ask for a large model.
  */
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "io.h"
@@ -282,6 +281,6 @@ lw_status lw_model_save(const lw_model *model, const char *path)
     }
     lw_free(values);
     lw_free(tensors);
-    free(text);
+    lw_free(text);
     return status;
 }

@@ -6,12 +6,38 @@
  * so a model is never held twice.
  */
 #include <jansson.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "io.h"
 
 #define HEADER_ALIGNMENT 8
+
+struct text {
+    char *at; /* NULL: only measured */
+    size_t length;
+};
+
+static int add_text(const char *bytes, size_t count, void *argument)
+{
+    struct text *text = argument;
+    if (text->at)
+        memcpy(text->at + text->length, bytes, count);
+    text->length += count;
+    return 0;
+}
+
+/* Measured first and printed then, because json_dumps of jansson 2.14 leaves out a key where it could not grow its
+ * text, and says nothing. */
+char *lw_json_print(const json_t *value)
+{
+    struct text measured = {0}, text = {0};
+    if (json_dump_callback(value, add_text, &measured, JSON_COMPACT) != 0 || !(text.at = lw_alloc(measured.length + 1)))
+        return NULL;
+    if (json_dump_callback(value, add_text, &text, JSON_COMPACT) == 0 && text.length == measured.length)
+        return text.at;
+    lw_free(text.at);
+    return NULL;
+}
 
 static lw_status check_tensor(const lw_tensor *tensor, size_t index, const lw_type **type)
 {
@@ -165,7 +191,7 @@ lw_status lw_tensors_write_with(const char *path, const lw_tensor *tensors, size
         status = add_metadata(header, metadata, metadata_count);
     if (!status)
         status = lay_out(tensors, count, header, order);
-    char *text = status ? NULL : json_dumps(header, JSON_COMPACT);
+    char *text = status ? NULL : lw_json_print(header);
     json_decref(header);
     if (!status && !text)
         status = lw_fail_memory(count);
@@ -173,7 +199,7 @@ lw_status lw_tensors_write_with(const char *path, const lw_tensor *tensors, size
         lw_fail_in(source, status);
     else
         status = write_all(path, text, tensors, order, count, fetch, argument);
-    free(text);
+    lw_free(text);
     lw_free(order);
     return status;
 }
