@@ -2,7 +2,8 @@
 /*
  * The only file with OpenMP. A call opens one region; inside it threads meet at the library's own barrier.
  * A child of fork() runs on one thread for good, because OpenMP's threads did not survive the fork and the next
- * region would wait for them for ever.
+ * region would wait for them for ever. OpenMP ends the process when it cannot start a thread; so a thread that asks for
+ * a larger team than it has had tries by itself first, and works alone where the threads cannot be had.
  */
 #define _GNU_SOURCE
 #include "parallel.h"
@@ -55,6 +56,34 @@ static void pool_task(void *argument, size_t index)
     call->task(call->argument, index, call->count);
 }
 
+static _Thread_local size_t proven = 1; /* the largest team that this thread has had */
+static pthread_mutex_t trial = PTHREAD_MUTEX_INITIALIZER;
+
+static void *wait_for_trial(void *argument)
+{
+    pthread_mutex_lock(&trial);
+    pthread_mutex_unlock(&trial);
+    return argument;
+}
+
+/* Whether `count` threads can run at the same time: all of them start, and wait until the last one has. */
+static bool can_start(size_t count)
+{
+    pthread_t threads[LW_MOST_THREADS];
+    size_t started = 1;
+    if (count <= proven)
+        return true;
+    pthread_mutex_lock(&trial);
+    while (started < count && pthread_create(&threads[started], NULL, wait_for_trial, NULL) == 0)
+        started++;
+    pthread_mutex_unlock(&trial);
+    for (size_t i = 1; i < started; i++)
+        pthread_join(threads[i], NULL);
+    if (started == count)
+        proven = count;
+    return started == count;
+}
+
 void lw_parallel_run(size_t count, lw_parallel parallel, void *pool, lw_task task, void *argument)
 {
     if (count <= 1) {
@@ -64,6 +93,10 @@ void lw_parallel_run(size_t count, lw_parallel parallel, void *pool, lw_task tas
     if (parallel) {
         struct pool_call call = {task, argument, count};
         parallel(pool, count, pool_task, &call);
+        return;
+    }
+    if (!can_start(count)) {
+        task(argument, 0, 1);
         return;
     }
 #pragma omp parallel num_threads((int)count)
