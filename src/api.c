@@ -253,6 +253,9 @@ lw_status lw_step_many(lw_context *context, lw_state *const *states, size_t coun
 {
     CHECK_POINTER(context);
     CHECK_POINTER(states);
+    lw_status status = lw_check_batch(count);
+    if (status)
+        return status;
     for (size_t i = 0; i < count; i++) {
         if (!states[i])
             return lw_fail(LW_ERR_ARGUMENT, "states[%zu] is NULL", i);
@@ -265,8 +268,7 @@ lw_status lw_step_many(lw_context *context, lw_state *const *states, size_t coun
     call.io.batch = count;
     call.io.input = x;
     call.io.output = y;
-    lw_status status = lw_check_io(context->model, &call.io);
-    if (status)
+    if ((status = lw_check_io(context->model, &call.io)))
         return status;
     if ((status = lw_take(&context->busy, "context")))
         return status;

@@ -218,6 +218,10 @@ lw_status lw_tensors_write(const char *path, const lw_tensor *tensors, size_t co
                        !path               ? "path"
                        : !tensors && count ? "tensors"
                                            : "metadata");
+    if (count > SIZE_MAX / sizeof *tensors || metadata_count > SIZE_MAX / sizeof *metadata)
+        return lw_fail(LW_ERR_ARGUMENT,
+                       "lw_tensors_write: %zu tensors and %zu pairs of metadata are more than there can be", count,
+                       metadata_count);
     for (size_t i = 0; i < count; i++)
         if (!tensors[i].data && tensors[i].bytes)
             return lw_fail(LW_ERR_ARGUMENT, "lw_tensors_write: the data of tensor %zu is NULL", i);
