@@ -295,16 +295,46 @@ static bool near(const char *what, const float *got, const double *want, const d
     return true;
 }
 
-bool gradient_compare(const gradient_case *g, const gradient_result *got, const ref_gradients *want, double tolerance,
-                      char why[WHY_SIZE])
+static double worst_element;
+
+double gradient_worst_element(void)
+{
+    return worst_element;
+}
+
+/* Each number by itself, relative to the largest of the tensor, of the sums that it comes from, and 1. */
+static bool near_each(const char *what, const float *got, const double *want, const double *magnitudes, size_t count,
+                      double tolerance, char why[WHY_SIZE])
+{
+    double scale = 1;
+    for (size_t k = 0; k < count; k++)
+        scale = fmax(scale, fmax(fabs(want[k]), magnitudes ? magnitudes[k] : 0));
+    for (size_t k = 0; k < count; k++) {
+        double error = fabs((double)got[k] - want[k]) / scale;
+        if (!(error <= tolerance)) {
+            snprintf(why, WHY_SIZE, "gradient of %s[%zu] of %zu is %.9g, expected %.17g: %.3g off, %.3g allowed", what,
+                     k, count, (double)got[k], want[k], error, tolerance);
+            return false;
+        }
+        worst_element = fmax(worst_element, error / tolerance);
+    }
+    return true;
+}
+
+typedef bool comparison(const char *what, const float *got, const double *want, const double *magnitudes, size_t count,
+                        double tolerance, char why[WHY_SIZE]);
+
+static bool compare_tensors(const gradient_case *g, const gradient_result *got, const ref_gradients *want,
+                            comparison *near_enough, double tolerance, char why[WHY_SIZE])
 {
     for (size_t k = 0; k < g->count; k++) {
         const ref_gradient *w = &want->parameters[g->places[k]];
-        if (!near(g->h.ref->parameters[g->places[k]].name, got->parameters[k], w->values, w->magnitudes, w->count,
-                  tolerance, why))
+        if (!near_enough(g->h.ref->parameters[g->places[k]].name, got->parameters[k], w->values, w->magnitudes,
+                         w->count, tolerance, why))
             return false;
     }
-    if (!near("input", got->input, want->input.values, want->input.magnitudes, want->input.count, tolerance, why))
+    if (!near_enough("input", got->input, want->input.values, want->input.magnitudes, want->input.count, tolerance,
+                     why))
         return false;
     bool good = true;
     for (size_t l = 0; l < g->h.ref->layer_count; l++)
@@ -319,10 +349,22 @@ bool gradient_compare(const gradient_case *g, const gradient_result *got, const 
                 if (lw_state_get(got->initial, l, (lw_direction)d, (lw_memory)m, values, count))
                     good = refused("lw_state_get", why);
                 else
-                    good = near(what, values, want->initial->memory[l][d][m], NULL, count, tolerance, why);
+                    good = near_enough(what, values, want->initial->memory[l][d][m], NULL, count, tolerance, why);
                 free(values);
             }
     return good;
+}
+
+bool gradient_compare(const gradient_case *g, const gradient_result *got, const ref_gradients *want, double tolerance,
+                      char why[WHY_SIZE])
+{
+    return compare_tensors(g, got, want, near, tolerance, why);
+}
+
+bool gradient_compare_elements(const gradient_case *g, const gradient_result *got, const ref_gradients *want,
+                               double tolerance, char why[WHY_SIZE])
+{
+    return compare_tensors(g, got, want, near_each, tolerance, why);
 }
 
 static bool same_floats(const char *what, const float *a, const float *b, size_t count, char why[WHY_SIZE])

@@ -50,6 +50,9 @@ ref_gradients *gradient_reference(const gradient_case *g);
 /* Each tensor's relative L2 distance is at most `tolerance`, see gradient_case.c. */
 bool gradient_compare(const gradient_case *g, const gradient_result *got, const ref_gradients *want, double tolerance,
                       char why[WHY_SIZE]);
+/* Each element is, relative to the largest of its tensor and of the sums that it comes from, and to 1 below it. */
+bool gradient_compare_elements(const gradient_case *g, const gradient_result *got, const ref_gradients *want,
+                               double tolerance, char why[WHY_SIZE]);
 /* Bit for bit. */
 bool gradient_same(const gradient_case *g, const gradient_result *a, const gradient_result *b, char why[WHY_SIZE]);
 
@@ -58,6 +61,8 @@ bool gradient_run(const gradient_case *g, gradient_result *r, float *output, cha
 
 /* Worst relative distance that gradient_compare has seen in this process. */
 double gradient_worst(void);
+/* Worst error that gradient_compare_elements has seen in this process, as a part of the tolerance. */
+double gradient_worst_element(void);
 
 /* Draws the numbers of the scenario anew until its gradients have no jump so near that f32 could fall on the other
  * side; failing that, takes what jumps out of it. See gradient_case.c. */
