@@ -3,11 +3,14 @@
  * The only file with OpenMP. A call opens one region; inside it threads meet at the library's own barrier.
  * A child of fork() runs on one thread for good, because OpenMP's threads did not survive the fork and the next
  * region would wait for them for ever. OpenMP ends the process when it cannot start a thread; so a thread that asks for
- * a larger team than it has had tries by itself first, and works alone where the threads cannot be had.
+ * a larger team than it has had tries by itself first, and works alone where the threads cannot be had. A thread was
+ * born with the floating-point mode that its creator had at that time: it takes over the caller's for the call and gets
+ * its own back, so that results depend on the caller's mode alone.
  */
 #define _GNU_SOURCE
 #include "parallel.h"
 
+#include <fenv.h>
 #include <omp.h>
 #include <pthread.h>
 #include <sched.h>
@@ -44,16 +47,26 @@ size_t lw_parallel_threads(size_t wanted)
     return lw_min(wanted ? wanted : most, LW_MOST_THREADS);
 }
 
-struct pool_call {
+struct call {
     lw_task task;
     void *argument;
     size_t count;
+    fenv_t mode; /* the caller's */
 };
+
+static void run_in_mode(const struct call *call, size_t index, size_t count)
+{
+    fenv_t own;
+    fegetenv(&own);
+    fesetenv(&call->mode);
+    call->task(call->argument, index, count);
+    fesetenv(&own);
+}
 
 static void pool_task(void *argument, size_t index)
 {
-    const struct pool_call *call = argument;
-    call->task(call->argument, index, call->count);
+    const struct call *call = argument;
+    run_in_mode(call, index, call->count);
 }
 
 static _Thread_local size_t proven = 1; /* the largest team that this thread has had */
@@ -90,8 +103,9 @@ void lw_parallel_run(size_t count, lw_parallel parallel, void *pool, lw_task tas
         task(argument, 0, 1);
         return;
     }
+    struct call call = {.task = task, .argument = argument, .count = count};
+    fegetenv(&call.mode);
     if (parallel) {
-        struct pool_call call = {task, argument, count};
         parallel(pool, count, pool_task, &call);
         return;
     }
@@ -100,7 +114,7 @@ void lw_parallel_run(size_t count, lw_parallel parallel, void *pool, lw_task tas
         return;
     }
 #pragma omp parallel num_threads((int)count)
-    task(argument, (size_t)omp_get_thread_num(), (size_t)omp_get_num_threads());
+    run_in_mode(&call, (size_t)omp_get_thread_num(), (size_t)omp_get_num_threads());
 }
 
 #define SPINS 2000 /* some 20 to 50 microseconds: idle machines' threads never differ by that in one step */
