@@ -210,7 +210,7 @@ def in_child(model, x, queue):
     queue.put((model(x, state).tobytes(), np.stack([stream.step(step) for step in x]).tobytes(), state.to_bytes()))
 
 
-@pytest.mark.parametrize('method', ['fork', 'spawn'])
+@pytest.mark.parametrize('method', ['fork', 'spawn', 'forkserver'])
 def test_calls_work_in_other_processes_after_parallel_work(method):
     model, x = make([lw.LSTM(3, 100, direction='bidirectional'), lw.Dense(0, 2)], threads=2), noise(40, 8, 3)
     forward = make([lw.LSTM(3, 100)], threads=2)
