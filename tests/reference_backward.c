@@ -261,10 +261,12 @@ static void plain_back(const step *s, const double *y, const double *dy)
 {
     const lw_brick *brick = &s->layer->brick;
     for (size_t j = 0; j < s->layer->output; j++) {
-        double a = s->x[j];
+        double a;
         if (brick->kind == LW_DENSE) {
             a = dot(s->cell->weight_ih, j, s->x, brick->input);
             a += s->cell->bias_ih ? s->cell->bias_ih[j] : 0;
+        } else {
+            a = s->x[j];
         }
         double da = dy[j] * slope(s->out, brick->function, a, y[j]);
         if (brick->kind == LW_DENSE)
