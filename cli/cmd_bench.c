@@ -16,7 +16,7 @@
 #include <string.h>
 
 static const struct command *const actions[] = {&command_bench_serve, &command_bench_report, &command_bench_memory,
-                                                NULL};
+                                                &command_bench_compare, &command_bench_gate, NULL};
 
 struct arguments {
     const char *filter, *workloads, *model, *cell, *threads, *seconds, *peers, *timeout;

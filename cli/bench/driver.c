@@ -206,6 +206,25 @@ void driver_end(struct driver *driver)
     driver->words = NULL;
 }
 
+int driver_finish(struct driver *driver)
+{
+    const double deadline = clock_seconds() + driver->seconds;
+    int ended = 0;
+    driver_resume(driver);
+    close_file(&driver->to);
+    while (driver->process > 0 && !ended && clock_seconds() < deadline && !(stop_flag && *stop_flag)) {
+        ended = waitpid(driver->process, NULL, WNOHANG) == driver->process;
+        if (!ended)
+            poll(NULL, 0, 5);
+    }
+    if (ended) {
+        send_signal(driver, SIGKILL); /* what it may have started */
+        driver->process = 0;
+    }
+    driver_end(driver);
+    return ended;
+}
+
 void driver_close(struct driver *driver)
 {
     if (!driver)

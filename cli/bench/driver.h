@@ -50,6 +50,8 @@ void driver_pause(struct driver *driver);
 void driver_resume(struct driver *driver);
 /* Ends the process; the next question starts a new one. */
 void driver_end(struct driver *driver);
+/* Ends its input, at which a driver ends by itself; 0 when it has not done so after its longest wait, and is ended. */
+int driver_finish(struct driver *driver);
 void driver_close(struct driver *driver); /* NULL is allowed */
 /* Once the flag is raised by a signal's handler, every wait for an answer ends with DRIVER_STOPPED. NULL: no flag. */
 void driver_stop_when(const volatile sig_atomic_t *flag);

@@ -10,21 +10,26 @@
 
 #include <string.h>
 
-static int is_standard(const char *path)
+int output_is_standard(const char *path)
 {
     return path && strcmp(path, "-") == 0;
+}
+
+int output_paths_check(const char *const *paths, size_t count)
+{
+    int status = EXIT_OK, standard = 0;
+    for (size_t i = 0; i < count && status == EXIT_OK; i++) {
+        standard += output_is_standard(paths[i]);
+        if (paths[i] && !output_is_standard(paths[i]))
+            status = output_check(paths[i]);
+    }
+    return status == EXIT_OK && standard > 1 ? misuse("only one of the outputs can go to standard output") : status;
 }
 
 int outputs_check(const struct outputs *outputs)
 {
     const char *const paths[] = {outputs->json, outputs->csv, outputs->markdown, outputs->html};
-    int status = EXIT_OK, standard = 0;
-    for (size_t i = 0; i < 4 && status == EXIT_OK; i++) {
-        standard += is_standard(paths[i]);
-        if (paths[i] && !is_standard(paths[i]))
-            status = output_check(paths[i]);
-    }
-    return status == EXIT_OK && standard > 1 ? misuse("only one of the outputs can go to standard output") : status;
+    return output_paths_check(paths, 4);
 }
 
 static int write_json(const json_t *results, FILE *out)
@@ -47,7 +52,7 @@ static int write_markdown(const json_t *results, FILE *out)
     return EXIT_OK;
 }
 
-static int write_one(const char *path, int (*form)(const json_t *, FILE *), const json_t *results)
+int output_form(const char *path, int (*form)(const json_t *, FILE *), const json_t *results)
 {
     struct output output;
     if (!path)
@@ -66,13 +71,13 @@ static int write_one(const char *path, int (*form)(const json_t *, FILE *), cons
 int outputs_write(const struct outputs *outputs, const json_t *results)
 {
     const int status[] = {
-        write_one(outputs->json, write_json, results),
-        write_one(outputs->csv, write_csv, results),
-        write_one(outputs->markdown, write_markdown, results),
-        write_one(outputs->html, bench_report_html, results),
+        output_form(outputs->json, write_json, results),
+        output_form(outputs->csv, write_csv, results),
+        output_form(outputs->markdown, write_markdown, results),
+        output_form(outputs->html, bench_report_html, results),
     };
-    if (!is_standard(outputs->json) && !is_standard(outputs->csv) && !is_standard(outputs->markdown) &&
-        !is_standard(outputs->html))
+    if (!output_is_standard(outputs->json) && !output_is_standard(outputs->csv) &&
+        !output_is_standard(outputs->markdown) && !output_is_standard(outputs->html))
         results_write_table(results, stdout);
     for (size_t i = 0; i < 4; i++)
         if (status[i] != EXIT_OK)
@@ -82,7 +87,7 @@ int outputs_write(const struct outputs *outputs, const json_t *results)
 
 int results_save(const json_t *results, const char *path)
 {
-    return write_one(path, write_json, results);
+    return output_form(path, write_json, results);
 }
 
 /* ---- the command ------------------------------------------------------------------------------------------------- */

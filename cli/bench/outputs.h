@@ -28,4 +28,9 @@ int outputs_check(const struct outputs *outputs);
 /* Writes them, and the table to standard output unless one of them goes there. */
 int outputs_write(const struct outputs *outputs, const json_t *results);
 
+/* The same for any paths, of which some may be NULL, and for one document in one form, whole or not at all. */
+int output_paths_check(const char *const *paths, size_t count);
+int output_form(const char *path, int (*form)(const json_t *, FILE *), const json_t *document);
+int output_is_standard(const char *path);
+
 #endif

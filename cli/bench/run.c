@@ -5,8 +5,8 @@
 
 #include "results.h"
 #include "rows.h"
+#include "stop.h"
 
-#include "../file.h"
 #include "../progress.h"
 #include "../report.h"
 #include "../work.h"
@@ -14,31 +14,6 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-
-static volatile sig_atomic_t stop;
-
-/* The second signal ends the program as usual. */
-static void on_signal(int number)
-{
-    stop = number;
-}
-
-static void catch_signals(void)
-{
-    static const int caught[] = {SIGINT, SIGTERM, SIGHUP};
-    struct sigaction action, old;
-    memset(&action, 0, sizeof action);
-    action.sa_handler = on_signal;
-    action.sa_flags = (int)SA_RESETHAND;
-    sigemptyset(&action.sa_mask);
-    stop = 0;
-    for (size_t i = 0; i < 3; i++) {
-        sigaction(caught[i], NULL, &old);
-        if (old.sa_handler != SIG_IGN)
-            sigaction(caught[i], &action, NULL);
-    }
-    driver_stop_when(&stop);
-}
 
 /* ---- one row ---------------------------------------------------------------------------------------------------- */
 
@@ -99,7 +74,7 @@ static int measure_row(struct run *run, const struct row *row, struct cost *cost
     progress_note("%s", workload_name(&row->workload, name));
     if (status == EXIT_OK)
         measure(entries, count, &run->plan);
-    if (status == EXIT_OK && !(stop && !entries[0].samples.count)) {
+    if (status == EXIT_OK && !(stop_signal() && !entries[0].samples.count)) {
         if (json_array_append_new(list, row_json(row, entries, count, cost)))
             status = fail("out of memory");
         if (entries[0].trouble.kind != DRIVER_OK && entries[0].trouble.kind != DRIVER_STOPPED)
@@ -144,11 +119,11 @@ static void finish(json_t *results, const struct cost *costs)
 {
     json_t *own = json_object_get(json_object_get(results, "context"), "latchwork"), *benchmark;
     size_t index;
-    if (!stop)
+    if (!stop_signal())
         limits_again();
     json_array_foreach(json_object_get(results, "benchmarks"), index, benchmark) row_finish(benchmark, &costs[index]);
     json_object_set_new(own, "limits", limits_json());
-    json_object_set_new(own, "interrupted", json_boolean(stop));
+    json_object_set_new(own, "interrupted", json_boolean(stop_signal()));
 }
 
 int run_suite(struct run *run, json_t **results)
@@ -158,15 +133,14 @@ int run_suite(struct run *run, json_t **results)
     *results = results_create();
     if (!*results)
         status = EXIT_WORK;
-    catch_signals();
-    run->plan.stop = &stop;
+    run->plan.stop = stop_begin();
     run->plan.done = 0;
     if (status == EXIT_OK)
         status = introduce(run, *results);
     json_t *list = json_object_get(*results, "benchmarks");
     progress_begin("bench", progress_steps(run));
     int worst = status;
-    for (size_t i = 0; status == EXIT_OK && i < run->suite->count && !stop; i++) {
+    for (size_t i = 0; status == EXIT_OK && i < run->suite->count && !stop_signal(); i++) {
         const size_t before = json_array_size(list);
         status = measure_row(run, &run->suite->rows[i], &costs[before], list);
         worst = worst == EXIT_OK ? status : worst;
@@ -176,7 +150,6 @@ int run_suite(struct run *run, json_t **results)
     if (*results && costs)
         finish(*results, costs);
     free(costs);
-    driver_stop_when(NULL);
-    signals_catch();
-    return stop ? 128 + (int)stop : worst;
+    stop_end();
+    return stop_signal() ? 128 + stop_signal() : worst;
 }
