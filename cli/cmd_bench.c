@@ -15,8 +15,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const struct command *const actions[] = {&command_bench_serve, &command_bench_report, &command_bench_memory,
-                                                &command_bench_compare, &command_bench_gate, NULL};
+static const struct command *const actions[] = {&command_bench_serve,
+                                                &command_bench_report,
+                                                &command_bench_memory,
+                                                &command_bench_compare,
+                                                &command_bench_gate,
+                                                &command_bench_history,
+                                                NULL};
 
 struct arguments {
     const char *filter, *workloads, *model, *cell, *threads, *seconds, *peers, *timeout;

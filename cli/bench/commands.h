@@ -7,6 +7,6 @@
 
 /* argv[0] is "bench NAME". */
 extern const struct command command_bench_serve, command_bench_report, command_bench_memory, command_bench_compare,
-    command_bench_gate;
+    command_bench_gate, command_bench_history;
 
 #endif
