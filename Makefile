@@ -47,10 +47,11 @@ bench: ## build and run the benchmarks
 	@$(NINJA)
 	@$(MESON) test -C '$(BUILD)' --benchmark --verbose --test-args='$(BENCH_ARGS)'
 
-bench-peers: ## run the same work by PyTorch, ONNX Runtime, OpenVINO and oneDNN, in turn, and compare (PEERS_ARGS=--help)
+bench-peers: ## run the same work by PyTorch, ONNX Runtime, OpenVINO and oneDNN, in turn, and compare (PEERS_ARGS='--filter step')
 	@$(SETUP) bench-peers
 	@$(NINJA)
-	@.venv/bin/python bench/peers/run.py --build '$(BUILD)' --out '$(BUILD)/peers.md' $(PEERS_ARGS)
+	@LATCHWORK_PEERS=bench/peers '$(BUILD)/latchwork' bench --workloads bench/peers/workloads.json --peers all \
+		--peer-python .venv/bin/python --json '$(BUILD)/peers.json' --markdown '$(BUILD)/peers.md' $(PEERS_ARGS)
 
 fuzz: ## fuzz the readers, the calls and a training step for TIME=60 seconds each (FUZZ_ARGS='--engine afl csv')
 	@$(SETUP) fuzz

@@ -130,7 +130,8 @@ static const struct command *find_action(const char *name)
     return NULL;
 }
 
-/* ---- which workloads ---------------------------------------------------------------------------------------------- */
+/* ---- which workloads ----------------------------------------------------------------------------------------------
+ */
 
 /* A word that is no suite may have been meant for a command. */
 static int check_suite(const char *name)
@@ -235,7 +236,8 @@ static int print_list(const struct suite *suite)
     return EXIT_OK;
 }
 
-/* ---- how they are measured ------------------------------------------------------------------------------------------ */
+/* ---- how they are measured ------------------------------------------------------------------------------------------
+ */
 
 static int read_seconds(const char *option, const char *text, double usual, double *seconds)
 {

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // oneDNN behind the driver protocol, over its public API of version 3. Started by `latchwork bench --peers onednn`;
-// built where the library is installed. A layer is a primitive of its own, which was quicker than one primitive for a stack. Weights and states
-// get the layouts that the primitives ask for, beforehand; what the timed call does is to execute them.
+// built where the library is installed. A layer is a primitive of its own, which was quicker than one primitive for a
+// stack. Weights and states get the layouts that the primitives ask for, beforehand; what the timed call does is to
+// execute them.
 #include "protocol.h"
 
 #include <oneapi/dnnl/dnnl.hpp>

@@ -100,7 +100,8 @@ void cost_of(const struct workload *w, const lw_model *model, struct cost *cost)
     add_read(cost, once, w->mode == MODE_STREAMS && !w->together ? (double)w->batch : 1.0);
 }
 
-/* ---- the machine -------------------------------------------------------------------------------------------------- */
+/* ---- the machine --------------------------------------------------------------------------------------------------
+ */
 
 enum { COUNTS_MAX = 64 };
 static lw_limits known[COUNTS_MAX];

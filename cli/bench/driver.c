@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Driver processes; see driver.h. Each runs in a session of its own, so that a wrapper and what it started are stopped and
- * ended together, and ends with this process even when it is paused.
+ * Driver processes; see driver.h. Each runs in a session of its own, so that a wrapper and what it started are stopped
+ * and ended together, and ends with this process even when it is paused.
  */
 #include "driver.h"
 
@@ -108,7 +108,8 @@ int driver_process(const struct driver *driver)
     return (int)driver->process;
 }
 
-/* ---- the process --------------------------------------------------------------------------------------------------- */
+/* ---- the process ---------------------------------------------------------------------------------------------------
+ */
 
 static void close_file(int *file)
 {
@@ -254,7 +255,8 @@ void driver_resume(struct driver *driver)
     }
 }
 
-/* ---- troubles -------------------------------------------------------------------------------------------------------- */
+/* ---- troubles
+ * -------------------------------------------------------------------------------------------------------- */
 
 /* The last line that it wrote to standard error. */
 static const char *last_words(const struct driver *driver, char words[200])
@@ -301,7 +303,8 @@ static int rubbish(struct driver *driver, const char *what, const char *line, st
     return trouble_set(trouble, DRIVER_RUBBISH, "%s: \"%.80s\"", what, line);
 }
 
-/* ---- questions ------------------------------------------------------------------------------------------------------- */
+/* ---- questions
+ * ------------------------------------------------------------------------------------------------------- */
 
 static int send_line(struct driver *driver, const char *line, struct trouble *trouble)
 {
@@ -349,7 +352,8 @@ static int wait_for_answer(struct driver *driver, double deadline, struct troubl
     }
 }
 
-/* The next line, in the buffer and without its end; what follows it is dropped, since one answer belongs to one question. */
+/* The next line, in the buffer and without its end; what follows it is dropped, since one answer belongs to one
+ * question. */
 static char *read_line(struct driver *driver, struct trouble *trouble)
 {
     const double deadline = clock_seconds() + driver->seconds;

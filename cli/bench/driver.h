@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A driver process (bench/peers/PROTOCOL.md), seen from the side that asks: starts it, asks it, stops and continues it
- * between its turns, and turns everything that can go wrong with it into a trouble with a kind and a sentence. Used by the
- * measurement beside peers and by the gate. After a crash, a time-out or rubbish the process is ended; the next question
- * starts it anew.
+ * between its turns, and turns everything that can go wrong with it into a trouble with a kind and a sentence. Used by
+ * the measurement beside peers and by the gate. After a crash, a time-out or rubbish the process is ended; the next
+ * question starts it anew.
  */
 #ifndef CLI_BENCH_DRIVER_H
 #define CLI_BENCH_DRIVER_H
@@ -42,8 +42,8 @@ struct driver *driver_open(const char *name, const char *const *argv, double sec
  * filling in *trouble. */
 struct driver *driver_open_command(const char *name, const char *command, double seconds, struct trouble *trouble);
 const char *driver_name(const struct driver *driver);
-/* Sends the command, which it releases, and waits for the answer, which the caller owns. NULL with a trouble. Continues a
- * paused driver first. */
+/* Sends the command, which it releases, and waits for the answer, which the caller owns. NULL with a trouble. Continues
+ * a paused driver first. */
 json_t *driver_ask(struct driver *driver, json_t *command, struct trouble *trouble);
 /* Stops the process and all that it started (SIGSTOP) until it is asked again. */
 void driver_pause(struct driver *driver);

@@ -7,8 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* What PROTOCOL.md fixes: a rate that drifts little within a turn, and an epsilon above the noise of a gradient, so that
- * its sign need not be known. */
+/* What PROTOCOL.md fixes: a rate that drifts little within a turn, and an epsilon above the noise of a gradient, so
+ * that its sign need not be known. */
 #define RATE 1e-4
 #define EPSILON 1e-4
 

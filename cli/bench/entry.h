@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * One engine in one workload: what it is asked, what it answered, and what went wrong. Used by measure.c, which lets the
- * entries of a workload take turns, and by rows.c, which writes them down.
+ * One engine in one workload: what it is asked, what it answered, and what went wrong. Used by measure.c, which lets
+ * the entries of a workload take turns, and by rows.c, which writes them down.
  */
 #ifndef CLI_BENCH_ENTRY_H
 #define CLI_BENCH_ENTRY_H

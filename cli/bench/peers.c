@@ -32,7 +32,8 @@ static int refuse_peer(const char *what, const char *word)
     return misuse("%s: there is no peer '%s'%s", what, word, nearest(word, names, KNOWN + 1, out));
 }
 
-/* ---- where things lie ------------------------------------------------------------------------------------------------ */
+/* ---- where things lie
+ * ------------------------------------------------------------------------------------------------ */
 
 /* The folder of this program, "" where the system does not tell. */
 static void own_folder(char folder[PATH_BYTES])
@@ -95,7 +96,8 @@ static int check_pythons(const struct texts *pythons)
     return EXIT_OK;
 }
 
-/* ---- opening ----------------------------------------------------------------------------------------------------------- */
+/* ---- opening
+ * ----------------------------------------------------------------------------------------------------------- */
 
 static struct peer *add(struct peers *peers, const char *name)
 {

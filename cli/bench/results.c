@@ -110,7 +110,8 @@ json_t *results_create(void)
     return results;
 }
 
-/* ---- reading ------------------------------------------------------------------------------------------------------ */
+/* ---- reading ------------------------------------------------------------------------------------------------------
+ */
 
 /* What shows results relies on no more than this: a name, and times that are numbers where they are there. */
 static int check_benchmark(const json_t *benchmark, size_t index, const char *path)

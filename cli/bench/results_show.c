@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Results for people: tables for a terminal and as Markdown, and CSV for spreadsheets; see results.h. All of it reads the
- * JSON alone.
+ * Results for people: tables for a terminal and as Markdown, and CSV for spreadsheets; see results.h. All of it reads
+ * the JSON alone.
  */
 #include "results.h"
 
@@ -149,7 +149,8 @@ static int fill_latency(const json_t *results, struct table *table)
     return any;
 }
 
-/* ---- beside the peers --------------------------------------------------------------------------------------------- */
+/* ---- beside the peers ---------------------------------------------------------------------------------------------
+ */
 
 static const char *status_word(const char *status)
 {
@@ -396,7 +397,8 @@ void results_write_markdown(const json_t *results, FILE *out)
     write_troubles(results, "- ", out);
 }
 
-/* ---- CSV ----------------------------------------------------------------------------------------------------------- */
+/* ---- CSV -----------------------------------------------------------------------------------------------------------
+ */
 
 static void csv_text(const char *value, FILE *out)
 {

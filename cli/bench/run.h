@@ -15,9 +15,9 @@ struct run {
     char *command;    /* the command line, for the results */
 };
 
-/* Measures all rows and writes what it found to *results, which the caller owns, also when a signal ended the run early:
- * then the status is 128 and the signal's number. EXIT_WORK after a sentence when Latchwork itself could not be measured
- * in some row. */
+/* Measures all rows and writes what it found to *results, which the caller owns, also when a signal ended the run
+ * early: then the status is 128 and the signal's number. EXIT_WORK after a sentence when Latchwork itself could not be
+ * measured in some row. */
 int run_suite(struct run *run, json_t **results);
 
 #endif

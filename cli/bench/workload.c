@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The three forms of a workload; see workload.h. A text that is parsed, named and parsed again gives the same workload. */
+/* The three forms of a workload; see workload.h. A text that is parsed, named and parsed again gives the same workload.
+ */
 #include "workload.h"
 
 #include "../arguments.h"

@@ -42,7 +42,7 @@ USAGE = [
     ((), 'a command is missing'),
     (('rnu',), "there is no command 'rnu'; did you mean 'run'?"),
     (('inpsect', 'm'), "did you mean 'inspect'?"),
-    (('frobnicate',), 'expected info, inspect, run, gates, explain, train or completion'),
+    (('frobnicate',), 'expected info, inspect, run, gates, explain, train, bench or completion'),
     (('help', 'gatse'), "did you mean 'gates'?"),
     (('--verison',), "there is no option '--verison'; did you mean '--version'?"),
     (('info', 'x'), "info takes no argument, got 'x'"),

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""An engine for the harness's own test (run.py --self-test): computes the workload honestly with NumPy in double precision,
-from PROTOCOL.md and nothing else, or misbehaves in the way that its argument names."""
+"""An engine for test_bench_peers.py: computes the workload honestly with NumPy in double precision, from PROTOCOL.md and
+nothing else, or misbehaves in the way that its argument names. bench/peers must be in PYTHONPATH."""
 
 import os
 import sys
@@ -37,6 +37,7 @@ CELLS = {"lstm": lstm, "gru": gru, "rnn": rnn}
 
 class Honest(Engine):
     name = "Honest"
+    trains = True
 
     def version(self):
         return "1"
@@ -44,7 +45,9 @@ class Honest(Engine):
     def prepare(self, workload, inputs):
         self.workload = workload
         self.inputs = inputs.astype(np.float64)
-        self.layers = [workload.layer(index) for index in range(workload.layers)]
+        drawn = [workload.layer(index) for index in range(workload.layers)]
+        self.layers = [[[t.astype(np.float64) for t in tensors] for tensors in layer] for layer in drawn]
+        self.head = [t.astype(np.float64) for t in workload.head()] if workload.dense else []
         self.lengths = workload.lengths()
         self.reset()
 
@@ -57,7 +60,7 @@ class Honest(Engine):
 
     def direction(self, x, tensors, state, order):
         """x (T, B, I); rows whose length is over keep their state and give zeros."""
-        weight_ih, weight_hh, bias_ih, bias_hh = (t.astype(np.float64) for t in tensors)
+        weight_ih, weight_hh, bias_ih, bias_hh = tensors
         y = np.zeros(x.shape[:2] + (self.workload.hidden,))
         for t in order:
             alive = np.ones((x.shape[1], 1), bool) if self.lengths is None else (t < self.lengths)[:, None]
@@ -69,6 +72,12 @@ class Honest(Engine):
         return y
 
     def call(self, step):
+        if self.workload.train:
+            self.learn()
+        else:
+            self.forward(step)
+
+    def forward(self, step):
         w = self.workload
         if w.mode == "sequence":
             self.reset()
@@ -79,9 +88,32 @@ class Honest(Engine):
                 [self.direction(x, t, s, order) for t, s, order in zip(tensors, states, orders)], axis=-1
             )
         if w.dense:
-            weight, bias = (t.astype(np.float64) for t in w.head())
+            weight, bias = self.head
             x = x @ weight.T + bias
         self.output = x
+
+    def learn(self):
+        """Gradients by central differences, one parameter after another; then Adam's first update."""
+        w = self.workload
+        given, alive = w.output_gradient().astype(np.float64), np.arange(w.steps)[:, None, None]
+        if self.lengths is not None:
+            given = given * (alive < self.lengths[None, :, None])
+        self.prepare(w, self.inputs)
+        tensors = [t for layer in self.layers for direction in layer for t in direction] + list(self.head)
+        gradients = []
+        for tensor in tensors:
+            for index in np.ndindex(tensor.shape):
+                losses = []
+                for change in (1e-5, -2e-5):
+                    tensor[index] += change
+                    self.forward(0)
+                    losses.append((self.output * given).sum())
+                tensor[index] += 1e-5
+                gradients.append((losses[0] - losses[1]) / 2e-5)
+        self.output = np.array(gradients)
+        if w.train == "update":
+            values = np.concatenate([t.ravel() for t in tensors])
+            self.output = values - 1e-4 * self.output / (np.abs(self.output) + 1e-4)
 
     def result(self):
         return self.output
@@ -107,6 +139,14 @@ class Failing(Honest):
 class Missing(Honest):
     def __init__(self):
         raise ImportError("no such library")
+
+
+class Lazy(Honest):
+    """Leaves the update out."""
+
+    def learn(self):
+        super().learn()
+        self.output = np.concatenate([t.ravel() for layer in self.layers for tensors in layer for t in tensors])
 
 
 class Crashing(Honest):
