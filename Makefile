@@ -25,7 +25,7 @@ endif
 export MESON_ARGS
 
 .DEFAULT_GOAL := build
-.PHONY: build demo test bench bench-peers fuzz package wheel format install clean distclean help
+.PHONY: build demo test check-all bench bench-peers fuzz package wheel format install clean distclean help
 
 build: ## build the library and the command, as build/latchwork
 	@$(SETUP) build
@@ -41,6 +41,12 @@ test: ## build and run all tests and checks
 	@$(NINJA)
 	@$(PACKAGE)
 	@BUILD='$(BUILD)' .venv/bin/python tools/run-tests $(ONLY)
+
+check-all: ## everything of make test and what takes longer: all floats, 20,000 models, sanitizers, other CPUs (2 hours)
+	@$(SETUP) test
+	@$(NINJA)
+	@$(PACKAGE)
+	@BUILD='$(BUILD)' .venv/bin/python tools/check-all $(ONLY)
 
 bench: ## build and run the benchmarks
 	@$(SETUP) bench

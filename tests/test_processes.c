@@ -200,6 +200,68 @@ Test(processes, inside_the_callers_region)
     harness_destroy(&h);
 }
 
+/* Sanitizers' frames are many times larger, as are those that nobody optimised. */
+#if defined(__OPTIMIZE__) && !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__) && !defined(__clang__)
+#define STACK_BYTES ((size_t)64 << 10)
+#else
+#define STACK_BYTES ((size_t)1 << 20)
+#endif
+
+static void *small_stack(void *argument)
+{
+    const harness *h = argument;
+    char reason[WHY_SIZE];
+    lw_tape *tape = NULL;
+    lw_state *state = harness_state(h, reason);
+    float *y = ref_alloc(harness_output_count(h), sizeof *y);
+    float **parameters = ref_alloc(lw_model_parameter_count(h->model), sizeof *parameters);
+    bool good = state && work(h, 1) && work(h, 2) && !lw_step(h->context, state, h->input, y);
+    for (size_t k = 0; k < lw_model_parameter_count(h->model); k++) {
+        lw_parameter p = {.size = sizeof p};
+        good = good && !lw_model_parameter(h->model, k, &p);
+        parameters[k] = ref_alloc(p.count, sizeof **parameters);
+    }
+    lw_io io = LW_IO_INIT;
+    lw_gradients gradients = LW_GRADIENTS_INIT;
+    io.steps = h->s.steps;
+    io.batch = h->s.batch;
+    io.input = h->input;
+    io.output = y;
+    gradients.output = y;
+    gradients.parameters = parameters;
+    good = good && !lw_tape_create(h->model, NULL, &tape) &&
+           !lw_tape_forward(tape, (const float *const *)parameters, state, &io) && !lw_tape_backward(tape, &gradients);
+    for (size_t k = 0; k < lw_model_parameter_count(h->model); k++)
+        free(parameters[k]);
+    free(parameters);
+    free(y);
+    lw_tape_destroy(tape);
+    lw_state_destroy(state);
+    return good ? argument : NULL;
+}
+
+ParameterizedTestParameters(processes, a_small_stack)
+{
+    return every_isa(CELL_KINDS);
+}
+
+/* Everything, training included, in a thread with a stack of STACK_BYTES, behind which a page ends the process. */
+ParameterizedTest(struct parameter *p, processes, a_small_stack)
+{
+    harness h;
+    pthread_t id;
+    pthread_attr_t attributes;
+    void *good = NULL;
+    shared_model(&h, cell_kind(p->kind), p->isa);
+    pthread_attr_init(&attributes);
+    cr_assert_eq(pthread_attr_setstacksize(&attributes, STACK_BYTES), 0);
+    cr_assert_eq(pthread_create(&id, &attributes, small_stack, &h), 0);
+    pthread_join(id, &good);
+    cr_assert(good, "%s", lw_error());
+    pthread_attr_destroy(&attributes);
+    harness_destroy(&h);
+}
+
 #if defined(__x86_64__)
 #define MODE_BITS 0xffc0u /* of MXCSR: rounding, exception masks, flush to zero, denormals are zero */
 static unsigned mode(void)

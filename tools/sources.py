@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the checks share: the list of the project's files, C text without comments, and TAP lines.
 
-Used by the check-*.py and check-*.sh beside it (`sources.py c` prints the C files, one a line). The list comes
+Used by the check-*.py and check-*.sh beside it (`sources.py c` prints the C files, one a line, and `sources.py all` every file). The list comes
 from git, with files not yet added but without ignored ones; a tree without git is walked.
 """
 import os
@@ -79,7 +79,7 @@ class Tap:
 
 
 if __name__ == '__main__':
-    if sys.argv[1:] != ['c']:
-        sys.exit('usage: sources.py c')
-    for source in c_files():
+    if sys.argv[1:] not in (['c'], ['all']):
+        sys.exit('usage: sources.py c|all')
+    for source in c_files() if sys.argv[1] == 'c' else files():
         print(source)
