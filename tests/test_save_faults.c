@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The system calls of a save, each failing or ending the process in turn: this program brings its own open, write, fsync,
- * rename, close and unlink, which the library finds before the system's. At every moment the name stands for the whole
- * old file or the whole new one, and the next save leaves nothing beside it.
+ * The system calls of a save, each failing or ending the process in turn: this program brings its own open, write,
+ * fsync, rename, close and unlink, which the library finds before the system's. At every moment the name stands for
+ * the whole old file or the whole new one, and the next save leaves nothing beside it.
  */
 #include "files.h"
 

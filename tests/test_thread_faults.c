@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Threads that cannot be started, and signals that arrive all the time. This program brings its own pthread_create, which
- * OpenMP and the library find before the system's and which refuses when k threads run. The results have the same
- * bits, however many threads there were.
+ * Threads that cannot be started, and signals that arrive all the time. This program brings its own pthread_create,
+ * which OpenMP and the library find before the system's and which refuses when k threads run. The results have the
+ * same bits, however many threads there were.
  */
 #include "files.h"
 

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Replaces a file in one atomic step. Called by the tensor writer. The new bytes go to a temporary file in the
- * same folder, reach the disk, and take the old file's place by a rename: at every moment the name stands for the
- * whole old file or the whole new one. A link keeps standing; what it leads to is replaced.
+ * Replaces a file in one atomic step. Called by the tensor writer. The new bytes go to a temporary file in the same
+ * folder, reach the disk, and take the old file's place by a rename: at every moment the name stands for the whole
+ * old file or the whole new one. A link keeps standing; what it leads to is replaced.
  *
- * The owner of a temporary file holds a lock on it until the end, which goes with its process. So one without a lock was
- * left behind by a process that was killed, and whoever saves next in that folder removes it.
+ * The owner of a temporary file holds a lock on it until the end, which goes with its process. So one without a lock
+ * was left behind by a process that was killed, and whoever saves next in that folder removes it.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -81,7 +81,8 @@ static bool remove_stale(const char *path)
     return removed;
 }
 
-/* Creates the file and holds it; -1 with errno. Whoever took it for a stale one between the two steps has removed it. */
+/* Creates the file and holds it; -1 with errno. Whoever took it for a stale one between the two steps has removed it.
+ * */
 static int create_held(const char *path, mode_t mode)
 {
     int file = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, mode);
