@@ -69,6 +69,8 @@ static void act_run(struct rig *rig)
         io.steps = take_size(source, MOST_STEPS, &odd);
     if (take_below(source, 16) == 15)
         io.batch = take_size(source, MOST_ROWS, &odd), odd = 1;
+    if (io.steps == 0 && io.batch > UINT16_MAX && io.batch <= LW_SIZE_MAX)
+        io.batch = MOST_ROWS; /* allowed, and a walk over all those rows */
     draw_strides(source, io.steps, io.batch, rig->in, &io.input_step_stride, &io.input_row_stride, &odd);
     io.output_kind = (lw_output)take_below(source, 2);
     size_t scored = io.output_kind == LW_OUTPUT_LAST ? 1 : io.steps;
