@@ -20,6 +20,7 @@ static const char *const input_names[EP_INPUTS] = {"X", "W", "R", "B", "sequence
 /* What the attributes say, before it is held against the shapes. */
 struct attributes {
     int64_t hidden, layout, input_forget, linear_before_reset;
+    bool hidden_said;
     float clip;
     char direction[TEXT_BYTES];
     char activations[TEXT_BYTES]; /* each with its terminator */
@@ -107,6 +108,7 @@ static OrtStatus *read_attribute(const struct ep_api *api, const OrtOpAttr *attr
                 refuse(reason, "its attribute %s has another type than ONNX says", name);
             return NULL;
         }
+        out->hidden_said |= known[i].value == &out->hidden;
         if (known[i].bytes)
             return api->ort->ReadOpAttr(attribute, type, known[i].value, known[i].bytes, &bytes);
         EP_TRY(read_text(api, attribute, type, name, known[i].value, &bytes, reason));
@@ -283,7 +285,7 @@ static OrtStatus *read_shapes(const struct ep_api *api, const struct attributes 
     }
     int64_t hidden = shape[2];
     expect_shape(EP_R, shape, rank, (int64_t[]){directions, gates * hidden, hidden}, 3, reason);
-    if (attributes->hidden >= 0 && attributes->hidden != hidden)
+    if (attributes->hidden_said && attributes->hidden != hidden)
         refuse(reason, "its hidden_size is %lld, but R has %lld", (long long)attributes->hidden, (long long)hidden);
     EP_TRY(read_constant_shape(api, out, EP_W, shape, &rank, reason));
     int64_t input = rank == 3 ? shape[2] : 1;
@@ -314,7 +316,7 @@ OrtStatus *ep_node_read(const struct ep_api *api, const OrtNode *node, struct ep
 {
     const char *op, *name;
     int since;
-    struct attributes attributes = {.hidden = -1, .clip = FLT_MAX, .direction = "forward"};
+    struct attributes attributes = {.clip = FLT_MAX, .direction = "forward"};
     EP_TRY(api->ort->Node_GetOperatorType(node, &op));
     EP_TRY(api->ort->Node_GetName(node, &name));
     EP_TRY(api->ort->Node_GetSinceVersion(node, &since));

@@ -221,6 +221,7 @@ REFUSED = [
     ({'direction': 'sideways'}, 'its direction is "sideways", expected forward, reverse or bidirectional', False),
     ({'layout': 2}, 'its layout is 2, expected 0 or 1', False),
     ({'hidden_size': 7}, 'its hidden_size is 7, but R has 6', True),
+    ({'hidden_size': -1}, 'its hidden_size is -1, but R has 6', False),
     ({'free': {'W'}}, 'W is not a constant initialiser', True),
     ({'free': {'R'}}, 'R is not a constant initialiser', True),
     ({'free': {'B'}}, 'B is not a constant initialiser', True),
