@@ -23,6 +23,7 @@ from .node import OLDEST_OPSET, Node, label_of, read_node
 from .operators import Kernel, compile_node
 from .recurrent import GATES
 from .tensors import TYPES, Array, to_array, type_name
+from .wire import check_parts
 
 
 @dataclass
@@ -53,6 +54,7 @@ def read_model(source: Union[ModelProto, bytes, str, "os.PathLike[str]"]) -> Mod
         data = read_bytes(source, MOST_FILE_BYTES)
     if len(data) > MOST_FILE_BYTES:
         raise FormatError(f"the ONNX file has more than {MOST_FILE_BYTES} bytes, which its format does not allow")
+    check_parts(data)
     model = ModelProto()
     try:
         model.ParseFromString(data)

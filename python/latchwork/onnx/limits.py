@@ -13,6 +13,7 @@ MOST_RESULT_BYTES = 1 << 32
 MOST_FOLDED_BYTES = 1 << 26  # of results that are kept because they depend on constants alone
 MOST_RANK = 16
 MOST_NODES = 1 << 20
+MOST_PARTS = 1 << 21  # of a file: its nodes, their inputs, outputs and attributes, the graph's tensors and values
 
 
 def elements(shape: Sequence[int]) -> int:
