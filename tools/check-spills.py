@@ -2,8 +2,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Looks for vectors that the compiler keeps on the stack inside the hot loops of the kernels.
 
-Usage: tools/check-spills.py [--objdump NAME] ISA=OBJECT ...    with ISA one of avx2, avx512, neon
+Usage: tools/check-spills.py [--count] [--objdump NAME] ISA=OBJECT ...    with ISA one of avx2, avx512, neon
        (TAP on standard output, a case for each object; exit status 1 when one fails)
+
+With --count it prints the instructions of each hot loop beside its multiply-adds, largest first, in place of checking.
 
 A hot loop is an innermost loop with at least 8 fused multiply-adds on vectors and no division or integer arithmetic
 on vectors: a product, not an activation (which runs once per output and may keep its constants where it likes).
@@ -86,27 +88,41 @@ def innermost_loops(isa, body):
                   if not any(other != loop and loop[0] <= other[0] and other[1] <= loop[1] for other in loops))
 
 
-def look(isa, objdump, path):
-    """(number of hot loops, problems)"""
-    hot, problems = 0, []
+def hot_loops(isa, objdump, path):
+    """(function, has a frame, first address, its code, number of multiply-adds) of each."""
     for name, body in functions(objdump, path):
         has_frame = any(isa.frame.match(code) for _, code in body)
         for first, last in innermost_loops(isa, body):
             loop = [code for address, code in body if first <= address <= last]
             multiplications = sum(bool(isa.fma.match(code)) for code in loop)
-            if multiplications < HOT or any(isa.activation.match(code) for code in loop):
-                continue
-            hot += 1
-            spills = [code for code in loop if isa.spill.match(code) or (has_frame and isa.framed.match(code))]
-            if spills:
-                problems.append(f'{name}, loop {first:x} to {last:x}, {multiplications} multiply-adds: '
-                                f'{len(spills)} accesses of the stack, as {spills[0]}')
+            if multiplications >= HOT and not any(isa.activation.match(code) for code in loop):
+                yield name, has_frame, first, loop, multiplications
+
+
+def look(isa, objdump, path):
+    """(number of hot loops, problems)"""
+    hot, problems = 0, []
+    for name, has_frame, first, loop, multiplications in hot_loops(isa, objdump, path):
+        hot += 1
+        spills = [code for code in loop if isa.spill.match(code) or (has_frame and isa.framed.match(code))]
+        if spills:
+            problems.append(f'{name}, loop at {first:x}, {multiplications} multiply-adds: '
+                            f'{len(spills)} accesses of the stack, as {spills[0]}')
     return hot, problems or ([] if hot else ['no hot loop was found'])
 
 
+def count(name, objdump, path):
+    rows = sorted(((m, len(loop), function) for function, _, _, loop, m in hot_loops(ISAS[name], objdump, path)),
+                  reverse=True)
+    print(f'{name}: multiply-adds of a loop, its instructions, instructions a multiply-add')
+    for multiplications, instructions, function in rows:
+        print(f'{multiplications:4} {instructions:4}  {instructions / multiplications:5.2f}  {function}')
+
+
 def main():
-    parser = argparse.ArgumentParser(usage='%(prog)s [--objdump NAME] ISA=OBJECT ...')
+    parser = argparse.ArgumentParser(usage='%(prog)s [--count] [--objdump NAME] ISA=OBJECT ...')
     parser.add_argument('--objdump', default='objdump')
+    parser.add_argument('--count', action='store_true')
     parser.add_argument('objects', nargs='+')
     arguments = parser.parse_args()
     tap = sources.Tap()
@@ -114,9 +130,12 @@ def main():
         name, _, path = item.partition('=')
         if name not in ISAS or not path:
             parser.error(f"expected ISA=OBJECT with ISA one of {', '.join(ISAS)}, not '{item}'")
+        if arguments.count:
+            count(name, arguments.objdump, path)
+            continue
         hot, problems = look(ISAS[name], arguments.objdump, path)
         tap.case(f'{name}: no vector on the stack in {hot} hot loops', problems)
-    return tap.end()
+    return 0 if arguments.count else tap.end()
 
 
 if __name__ == '__main__':
