@@ -23,6 +23,7 @@ static void print_help(void)
            "Runs and trains recurrent networks (LSTM, GRU, RNN) on the CPU.\n\nCommands:\n");
     for (size_t i = 0; commands[i]; i++)
         printf("  %-11s %s\n", commands[i]->name, commands[i]->summary);
+    printf("  %-11s %s\n", "convert", "reads and writes other tools' models (with the Python package alone)");
     printf("\n'latchwork COMMAND --help' tells more. --version prints the version.\n"
            "Exit codes: 0 done, 1 the work failed, 2 the command line is wrong.\n"
            "LW_ISA=scalar|avx2|avx512|neon in the environment caps the instruction set.\n");
@@ -69,6 +70,8 @@ static int dispatch(int argc, char **argv)
         const char *line[] = {"latchwork", "--help", NULL};
         return command ? command->run(2, line) : unknown(argv[2]);
     }
+    if (strcmp(name, "convert") == 0)
+        return misuse("'convert' comes with the Python package, whose command has it: see docs/converting.md");
     const struct command *command = find(name);
     return command ? command->run(argc - 1, (const char **)(argv + 1)) : unknown(name);
 }

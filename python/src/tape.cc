@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// latchwork._core.RecurrentTape: one recorded run of a Recurrent, for the gradients. Called by latchwork/torch. A tape is lent
-// by its module's pool and goes back there when Python lets go of it, so that the second round of training allocates
-// nothing.
+// latchwork._core.RecurrentTape: one recorded run of a Recurrent, for the gradients. Called by latchwork/torch. A tape
+// is lent by its module's pool and goes back there when Python lets go of it, so that the second round of training
+// allocates nothing.
 #include <nanobind/stl/unique_ptr.h>
 
 #include "recurrent.hpp"

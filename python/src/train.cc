@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // latchwork.Tape and latchwork.Optimiser, and what latchwork/training.py calls for losses and learning rates. The
-// parameters are the caller's arrays, by name; a tape has an architecture of its own, so that the model that it was made
-// from can still be given the parameters that came of the training.
+// parameters are the caller's arrays, by name; a tape has an architecture of its own, so that the model that it was
+// made from can still be given the parameters that came of the training.
 #include "run.hpp"
 
 namespace binding

@@ -266,3 +266,8 @@ def test_bash_completes(latchwork, tmp_path, words, expected):
     code = f'source ./script; COMP_WORDS=({line}); COMP_CWORD={len(words) - 1}; _latchwork; printf "%s\\n" "${{COMPREPLY[@]}}"'
     done = subprocess.run(['bash', '-c', code], capture_output=True, text=True, cwd=tmp_path)
     assert done.stdout.splitlines() == expected, done.stderr
+
+
+def test_convert_without_the_package_says_where_it_is(latchwork):
+    assert 'convert' in latchwork.good('--help').text
+    assert 'Python package' in latchwork.bad(2, 'convert', 'a.onnx', 'b.safetensors')
