@@ -400,19 +400,12 @@ static void emit_parameters(const struct back_worker *w)
     const lw_tape *tape = w->call->tape;
     for (size_t i = w->part; g->parameters && i < w->model->tensor_count; i += w->parts) {
         const struct lw_named_tensor *tensor = &w->model->tensors[i];
-        const struct lw_level *level = &w->model->levels[tensor->level];
+        const struct lw_weights *gradient = &tape->gradients[2 * tensor->level + tensor->direction];
         const size_t columns = tensor->spec.shape[1];
-        for (size_t row = 0; g->parameters[i] && row < tensor->spec.shape[0]; row++) {
-            size_t stride = 1;
-            const float *from = level->cell->row(level, &tape->gradients[2 * tensor->level + tensor->direction],
-                                                 w->model->lanes, tensor->spec.role, row, &stride);
-            float *to = g->parameters[i] + row * columns;
-            if (g->store == LW_ACCUMULATE)
-                for (size_t k = 0; k < columns; k++)
-                    to[k] += from[k * stride];
-            else
-                for (size_t k = 0; k < columns; k++)
-                    to[k] = from[k * stride];
+        for (size_t row = 0, count, stride; g->parameters[i] && row < tensor->spec.shape[0]; row += count) {
+            float *place;
+            count = lw_model_rows(w->model, tensor, gradient, row, &place, &stride);
+            lw_rows_unpack(place, stride, g->parameters[i] + row * columns, columns, count, g->store == LW_ACCUMULATE);
         }
     }
 }

@@ -109,7 +109,7 @@ static bool read_fact(int index, const char *fact, char *line, size_t size)
     return length > 0;
 }
 
-/* The kernel knows what a virtual machine was given; sysconf() multiplies the third level by sharers that it guesses. */
+/* The kernel knows what a virtual machine was given; sysconf() multiplies the third level by guessed sharers. */
 static void read_caches_of_kernel(void)
 {
     size_t *const levels[] = {&caches.l1, &caches.l2, &caches.l3};

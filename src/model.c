@@ -393,31 +393,40 @@ void lw_model_describe(const lw_model *model, size_t index, lw_layer *layer)
     }
 }
 
-/* Copies a tensor between row-major and packed memory, `pack` saying in which direction. */
-static void copy_tensor(const lw_model *model, const struct lw_named_tensor *tensor, float *values, bool pack)
+size_t lw_model_rows(const lw_model *model, const struct lw_named_tensor *tensor, const struct lw_weights *weights,
+                     size_t row, float **place, size_t *stride)
 {
     const struct lw_level *level = &model->levels[tensor->level];
-    const struct lw_weights *weights = &level->weights[tensor->direction];
-    size_t columns = tensor->spec.shape[1];
-    for (size_t row = 0; row < tensor->spec.shape[0]; row++) {
-        size_t stride = 1;
-        float *place = level->cell->row(level, weights, model->lanes, tensor->spec.role, row, &stride);
-        float *flat = values + row * columns;
-        if (pack)
-            for (size_t k = 0; k < columns; k++)
-                place[k * stride] = flat[k];
-        else
-            for (size_t k = 0; k < columns; k++)
-                flat[k] = place[k * stride];
+    size_t count = 1;
+    *stride = 1;
+    *place = level->cell->row(level, weights, model->lanes, tensor->spec.role, row, stride);
+    for (; count < model->lanes && row + count < tensor->spec.shape[0]; count++) {
+        size_t other = *stride;
+        if (level->cell->row(level, weights, model->lanes, tensor->spec.role, row + count, &other) != *place + count ||
+            other != *stride)
+            break;
     }
+    return count;
 }
 
 void lw_model_read_tensor(const lw_model *model, const struct lw_named_tensor *tensor, float *values)
 {
-    copy_tensor(model, tensor, values, false);
+    const struct lw_weights *weights = &model->levels[tensor->level].weights[tensor->direction];
+    const size_t columns = tensor->spec.shape[1];
+    for (size_t row = 0, count, stride; row < tensor->spec.shape[0]; row += count) {
+        float *place;
+        count = lw_model_rows(model, tensor, weights, row, &place, &stride);
+        lw_rows_unpack(place, stride, values + row * columns, columns, count, false);
+    }
 }
 
 void lw_model_write_tensor(lw_model *model, const struct lw_named_tensor *tensor, const float *values)
 {
-    copy_tensor(model, tensor, (float *)values, true);
+    const struct lw_weights *weights = &model->levels[tensor->level].weights[tensor->direction];
+    const size_t columns = tensor->spec.shape[1];
+    for (size_t row = 0, count, stride; row < tensor->spec.shape[0]; row += count) {
+        float *place;
+        count = lw_model_rows(model, tensor, weights, row, &place, &stride);
+        lw_rows_pack(place, stride, values + row * columns, columns, count);
+    }
 }

@@ -70,6 +70,46 @@ float *lw_matrix_row(const struct lw_matrix *matrix, size_t lanes, size_t gates,
     return (float *)matrix->w + first * matrix->depth * lanes + (column - first) * lanes + unit % lanes;
 }
 
+#define TURN ((size_t)16) /* rows and columns that are turned together, within a few lines of the cache */
+
+/* A whole square of them, which the compiler unrolls. */
+static void turn(const float *from, size_t from_stride, float *to, size_t to_stride)
+{
+    for (size_t k = 0; k < TURN; k++)
+        for (size_t row = 0; row < TURN; row++)
+            to[k * to_stride + row] = from[row * from_stride + k];
+}
+
+void lw_rows_pack(float *place, size_t stride, const float *rows, size_t columns, size_t count)
+{
+    for (size_t first = 0; first < columns; first += TURN) {
+        const size_t end = lw_min(first + TURN, columns);
+        if (count == TURN && end - first == TURN) {
+            turn(rows + first, columns, place + first * stride, stride);
+            continue;
+        }
+        for (size_t row = 0; row < count; row++)
+            for (size_t k = first; k < end; k++)
+                place[k * stride + row] = rows[row * columns + k];
+    }
+}
+
+void lw_rows_unpack(const float *place, size_t stride, float *rows, size_t columns, size_t count, bool add)
+{
+    for (size_t first = 0; first < columns; first += TURN) {
+        const size_t end = lw_min(first + TURN, columns);
+        if (!add && count == TURN && end - first == TURN) {
+            turn(place + first * stride, stride, rows + first, columns);
+            continue;
+        }
+        for (size_t row = 0; row < count; row++)
+            for (size_t k = first; k < end; k++) {
+                float *to = &rows[row * columns + k];
+                *to = add ? *to + place[k * stride + row] : place[k * stride + row];
+            }
+    }
+}
+
 float *lw_matrix_bias(const struct lw_matrix *matrix, size_t lanes, size_t gates, size_t gate, size_t unit)
 {
     return (float *)matrix->bias + (unit / lanes * gates + gate) * lanes + unit % lanes;

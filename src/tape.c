@@ -236,15 +236,21 @@ static lw_status prepare(lw_tape *tape, size_t steps, size_t batch)
     return LW_OK;
 }
 
-void lw_tape_take(lw_tape *tape, const float *const *parameters)
+struct taking {
+    lw_tape *tape;
+    const float *const *parameters;
+};
+
+/* Every thread some of the tensors. */
+static void take_tensors(void *argument, size_t index, size_t count)
 {
-    if (!parameters)
-        return;
+    const struct taking *taking = argument;
+    lw_tape *tape = taking->tape;
     const lw_model *model = tape->weights;
-    for (size_t i = 0; i < model->tensor_count; i++) {
+    for (size_t i = index; i < model->tensor_count; i += count) {
         const struct lw_named_tensor *tensor = &model->tensors[i];
         const struct lw_level *level = &model->levels[tensor->level];
-        lw_model_write_tensor(tape->weights, tensor, parameters[i]);
+        lw_model_write_tensor(tape->weights, tensor, taking->parameters[i]);
         if (tensor->spec.rank != 2 || !level->cell->back_row)
             continue;
         for (size_t row = 0; row < tensor->spec.shape[0]; row++) {
@@ -252,10 +258,22 @@ void lw_tape_take(lw_tape *tape, const float *const *parameters)
             const struct lw_matrix *matrix = level->cell->back_row(
                 level, back_of(tape, tensor->level, tensor->direction), tensor->spec.role, row, &k);
             if (matrix)
-                lw_matrix_set_depth(matrix, model->lanes, k, parameters[i] + row * tensor->spec.shape[1],
+                lw_matrix_set_depth(matrix, model->lanes, k, taking->parameters[i] + row * tensor->spec.shape[1],
                                     tensor->spec.shape[1]);
         }
     }
+}
+
+#define TAKE_ALONE ((size_t)100000) /* floats that one thread packs before another would be ready */
+
+void lw_tape_take(lw_tape *tape, const float *const *parameters)
+{
+    if (!parameters)
+        return;
+    struct taking taking = {tape, parameters};
+    lw_context *context = tape->context;
+    const size_t threads = tape->weights->packed_floats < TAKE_ALONE ? 1 : lw_context_threads(context);
+    lw_parallel_run(threads, context->parallel, context->pool, take_tensors, &taking);
     tape->packed = true;
 }
 
