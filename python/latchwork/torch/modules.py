@@ -120,7 +120,27 @@ class _Layers(_Quick, _LayersBase):
                 result = engine.call(self._parameters, input, hx, self.batch_first, _threads())
             if result is None:
                 result = self._padded(input, hx)
-        return self._nn.forward(self, input, hx) if result is None else result
+        if result is None:
+            if self.mode == "LSTM" and not is_compiling():
+                self._check_weights()
+            result = self._nn.forward(self, input, hx)
+        return result
+
+    def _check_weights(self) -> None:
+        """torch.nn.LSTM hands its weights to oneDNN unseen, which reads beyond those that are too small."""
+        width = self.proj_size or self.hidden_size
+        kinds = {"weight_ih": (4 * self.hidden_size, 0), "weight_hh": (4 * self.hidden_size, width),
+                 "bias_ih": (4 * self.hidden_size,), "bias_hh": (4 * self.hidden_size,),
+                 "weight_hr": (self.proj_size, self.hidden_size)}
+        for name in self._flat_weights_names:
+            kind, _, level = name.partition("_l")
+            tensor = getattr(self, name, None)
+            expected = kinds[kind]
+            if kind == "weight_ih":
+                deep = width * (2 if self.bidirectional else 1)
+                expected = (expected[0], self.input_size if level.partition("_")[0] == "0" else deep)
+            if tensor is not None and tuple(tensor.shape) != expected:
+                raise RuntimeError(f"{name} has shape {tuple(tensor.shape)}, expected {expected}")
 
     def flatten_parameters(self) -> None:
         """As torch.nn's; besides, the weights are packed anew at the next call."""
