@@ -43,7 +43,7 @@ test: ## build and run all tests and checks
 	@BUILD='$(BUILD)' .venv/bin/python tools/run-tests $(ONLY)
 
 check-all: ## everything of make test and what takes longer: all floats, 20,000 models, sanitizers, other CPUs (2 hours)
-	@$(SETUP) test
+	@THOROUGH=yes $(SETUP) test
 	@$(NINJA)
 	@$(PACKAGE)
 	@BUILD='$(BUILD)' .venv/bin/python tools/check-all $(ONLY)
