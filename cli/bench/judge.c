@@ -29,8 +29,13 @@ static size_t pairs_needed(double spread, const struct judge_plan *plan)
     return !(needed > (double)plan->least) ? plan->least : needed < (double)plan->most ? (size_t)needed : plan->most;
 }
 
-/* As many pairs as the spread asks for; it is looked at, and not the effect, lest the comparison end when it looks
- * bad by chance. What the floor is off 1 the machine can be off again. */
+/* What the machine favours one of two equal sides by for certain, it can favour the other by again. */
+static double bias_of(const struct effect *floor)
+{
+    return floor->low > 1.0 ? floor->low : floor->high < 1.0 ? 1.0 / floor->high : 1.0;
+}
+
+/* As many pairs as the spread asks for, and more of them while it is too noisy to tell. */
 static int compare(judge_pair *pair, void *source, const struct judge_plan *plan, const struct effect *floor,
                    struct pairs *pairs, struct effect *effect)
 {
@@ -38,13 +43,14 @@ static int compare(judge_pair *pair, void *source, const struct judge_plan *plan
     int good = 1;
     while (good && pairs->count < needed) {
         good = add_pairs(pair, source, PAIR_BASE_NEW, needed - pairs->count, pairs);
-        if (pairs->count)
-            *effect = effect_paired(pairs->logs, pairs->count, plan->seed);
-        if (good)
-            needed = pairs_needed(effect->spread, plan);
+        if (!pairs->count)
+            return 0;
+        *effect = effect_paired(pairs->logs, pairs->count, plan->seed);
+        effect_widen(effect, bias_of(floor));
+        needed = pairs_needed(effect->spread, plan);
+        if (needed <= pairs->count && verdict_of(effect, plan->threshold) == VERDICT_NOISY)
+            needed = pairs->count + plan->least < plan->most ? pairs->count + plan->least : plan->most;
     }
-    if (floor->count)
-        effect_widen(effect, exp(fabs(log(floor->ratio))));
     return good;
 }
 
