@@ -13,6 +13,8 @@ BENCH_ARGS ?=
 PEERS_ARGS ?=
 TIME ?= 60
 FUZZ_ARGS ?=
+BASE ?= HEAD~1
+GATE_ARGS ?=
 SETUP = BUILD='$(BUILD)' sh tools/setup
 NINJA = PATH="$(CURDIR)/.venv/bin:$$PATH" ninja -C '$(BUILD)'
 MESON = PATH="$(CURDIR)/.venv/bin:$$PATH" meson
@@ -25,7 +27,7 @@ endif
 export MESON_ARGS
 
 .DEFAULT_GOAL := build
-.PHONY: build demo test check-all bench bench-peers fuzz package wheel format install clean distclean help
+.PHONY: build demo test check-all bench bench-peers gate fuzz package wheel format install clean distclean help
 
 build: ## build the library and the command, as build/latchwork
 	@$(SETUP) build
@@ -62,6 +64,11 @@ bench-peers: ## run the same work by PyTorch, ONNX Runtime, OpenVINO and oneDNN,
 fuzz: ## fuzz the readers, the calls and a training step for TIME=60 seconds each (FUZZ_ARGS='--engine afl csv')
 	@$(SETUP) fuzz
 	@python3 tools/fuzz --time $(TIME) $(FUZZ_ARGS)
+
+gate: ## fail when this tree needs more instructions than the commit BASE (HEAD~1); GATE_ARGS=--help
+	@$(SETUP) build
+	@$(NINJA)
+	@PATH="$(CURDIR)/.venv/bin:$$PATH" BUILD='$(BUILD)' sh tools/gate '$(BASE)' $(GATE_ARGS) || [ $$? = 77 ]
 
 package: ## build the Python package and install it into .venv
 	@$(SETUP) test
