@@ -21,9 +21,9 @@
  *
  * The same bits. For one model and one input the results do not depend on the instruction set, the number of
  * threads, the other rows of the batch, or how a sequence is cut into calls. (A NaN stays a NaN at the same
- * places; its payload is not promised.) That holds in the usual floating-point mode, rounding to nearest with denormals.
- * The library never changes the caller's mode: in another one the results are that mode's, on all threads of the call,
- * as near to the exact ones as ever.
+ * places; its payload is not promised.) That holds in the usual floating-point mode, rounding to nearest with
+ * denormals. The library never changes the caller's mode: in another one the results are that mode's, on all threads
+ * of the call, as near to the exact ones as ever.
  */
 #ifndef LATCHWORK_H
 #define LATCHWORK_H

@@ -114,7 +114,8 @@ void lw_matrix_set_depth(const struct lw_matrix *matrix, size_t lanes, size_t k,
 float *lw_matrix_row(const struct lw_matrix *matrix, size_t lanes, size_t gates, size_t gate, size_t unit,
                      size_t *stride);
 float *lw_matrix_bias(const struct lw_matrix *matrix, size_t lanes, size_t gates, size_t gate, size_t unit);
-/* `count` row-major rows whose elements k lie side by side from place[k * stride] on: into the packed matrix, and back. */
+/* `count` row-major rows whose elements k lie side by side from place[k * stride] on: into the packed matrix; and
+ * back. */
 void lw_rows_pack(float *place, size_t stride, const float *rows, size_t columns, size_t count);
 void lw_rows_unpack(const float *place, size_t stride, float *rows, size_t columns, size_t count, bool add);
 

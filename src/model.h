@@ -45,8 +45,8 @@ void lw_model_release(lw_model *model);
 void lw_model_describe(const lw_model *model, size_t index, lw_layer *layer);
 void lw_model_read_tensor(const lw_model *model, const struct lw_named_tensor *tensor, float *values);
 void lw_model_write_tensor(lw_model *model, const struct lw_named_tensor *tensor, const float *values);
-/* Rows of a tensor from `row` on that lie side by side in packed weights of its level and direction (at most a vector of
- * them), and where: element k of row + i at place[k * stride + i]. */
+/* Rows of a tensor from `row` on that lie side by side in packed weights of its level and direction (at most a vector
+ * of them), and where: element k of row + i at place[k * stride + i]. */
 size_t lw_model_rows(const lw_model *model, const struct lw_named_tensor *tensor, const struct lw_weights *weights,
                      size_t row, float **place, size_t *stride);
 

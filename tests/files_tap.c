@@ -6,8 +6,8 @@
  *     files_tap FOLDER [--hashes]
  *
  * Reads every safetensors file of the folder as tensors and, if it is one, as a model, or is told why not; runs the
- * model, saves it and a state of it. With --hashes it prints "hash NAME HEX" over all numbers and bytes, for comparison between machines. In
- * the Test Anything Protocol.
+ * model, saves it and a state of it. With --hashes it prints "hash NAME HEX" over all numbers and bytes, for comparison
+ * between machines. In the Test Anything Protocol.
  */
 #include <dirent.h>
 #include <latchwork.h>

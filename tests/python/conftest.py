@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import pathlib
+import signal
 import subprocess
 
 import numpy as np
@@ -16,6 +17,9 @@ from safetensors.numpy import save_file
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 GATES = {'lstm': 4, 'gru': 3, 'rnn': 1}
 BOTH = ('', '_reverse')
+
+# Whoever runs the tests in the background ignores the signal, every child would inherit that, and the command keeps it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 class Result:
