@@ -117,14 +117,17 @@ void lw_parallel_run(size_t count, lw_parallel parallel, void *pool, lw_task tas
     run_in_mode(&call, (size_t)omp_get_thread_num(), (size_t)omp_get_num_threads());
 }
 
-#define SPINS 2000 /* some 20 to 50 microseconds: idle machines' threads never differ by that in one step */
-#define YIELDS 200 /* then the others are away for long: sleep */
+#define SPINS \
+    ((size_t)2000)       /* some 20 to 50 microseconds: idle machines' threads never differ by that in a short step */
+#define SPIN_CYCLES 64.0 /* of one turn */
+#define YIELDS 200       /* then the others are away for long: sleep */
 #define SLEEP_NANOSECONDS 50000
 #define LATE_LIMIT 2      /* late arrivals that make a team give up, */
 #define ROUNDS_A_LATE 128 /* and one more for so many barriers: interrupts happen on idle machines too */
 
-void lw_barrier_begin(struct lw_barrier *barrier)
+void lw_barrier_begin(struct lw_barrier *barrier, double cycles)
 {
+    barrier->spins = lw_max(SPINS, (size_t)(0.5 * cycles / SPIN_CYCLES));
     atomic_store_explicit(&barrier->late, 0, memory_order_relaxed);
     barrier->first = atomic_load_explicit(&barrier->round, memory_order_relaxed);
     barrier->alone = false;
@@ -138,13 +141,14 @@ bool lw_barrier_was_late(const struct lw_barrier *barrier)
 
 static void pass_time(struct lw_barrier *barrier, size_t turn)
 {
-    if (turn < SPINS) {
+    const size_t spins = lw_max(SPINS, barrier->spins);
+    if (turn < spins) {
         RELAX();
         return;
     }
-    if (turn == SPINS)
+    if (turn == spins)
         atomic_fetch_add_explicit(&barrier->late, 1, memory_order_relaxed);
-    if (turn < SPINS + YIELDS)
+    if (turn < spins + YIELDS)
         sched_yield();
     else
         nanosleep(&(struct timespec){.tv_nsec = SLEEP_NANOSECONDS}, NULL);

@@ -24,17 +24,19 @@ void lw_parallel_run(size_t count, lw_parallel parallel, void *pool, lw_task tas
  * On a machine that is busy with something else a thread of the team may not be running at all, and a barrier in every
  * step would then cost a time slice in every step. So the barrier counts how often somebody had to wait beyond its
  * spin, and says `alone` to all of them, at the same barrier, once that has happened too often: one thread then does
- * better to go on by itself. lw_barrier_begin forgets the count. Lines of cache of their own, because everybody writes
- * them.
+ * better to go on by itself. lw_barrier_begin forgets the count, and takes the cycles that pass between two barriers,
+ * as forecast: a good part of them is no reason to think that somebody is away. Lines of cache of their own, because
+ * everybody writes them.
  */
 struct lw_barrier {
     _Alignas(64) atomic_size_t arrived;
     _Alignas(64) atomic_size_t round;
     atomic_size_t late;
     size_t first; /* round at which the call began */
+    size_t spins; /* turns of waiting that are not late */
     bool alone;
 };
-void lw_barrier_begin(struct lw_barrier *barrier);
+void lw_barrier_begin(struct lw_barrier *barrier, double cycles);
 bool lw_barrier_wait(struct lw_barrier *barrier, size_t count);
 bool lw_barrier_was_late(const struct lw_barrier *barrier); /* too often, since it began */
 

@@ -6,10 +6,10 @@
  *
  * Cells, options, directions, layers, lengths, layouts, batches, steps and sizes of 1 to 67 are drawn from the seed;
  * the instruction sets of this CPU take turns. Compared are all outputs at every step and all final states and, in
- * every fourth configuration, the gradient of every parameter, of the input and of the initial states: element by element,
- * within 4 * (1 + backward) * ceil(log2(9 T)) * eps for each layer, relative to the largest of the array and to 1 below
- * it. Results in the Test Anything Protocol; the last lines tell the worst error as a part of what was allowed. A
- * configuration that fails is named by its seed: `differential 1 SEED` is that one again.
+ * every fourth configuration, the gradient of every parameter, of the input and of the initial states: element by
+ * element, within 4 * (1 + backward) * ceil(log2(9 T)) * eps for each layer, relative to the largest of the array and
+ * to 1 below it. Results in the Test Anything Protocol; the last lines tell the worst error as a part of what was
+ * allowed. A configuration that fails is named by its seed: `differential 1 SEED` is that one again.
  */
 #include "gradient_case.h"
 

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The library inside other people's processes: sixteen threads on one model, children forked after and in the middle
- * of parallel work, calls inside somebody's parallel region, and every floating-point mode of the caller's. Each result has
- * the bits of the same work on one thread. LW_ROUNDS sets the number of forks (30): `make check-all` makes 1,000.
+ * of parallel work, calls inside somebody's parallel region, and every floating-point mode of the caller's. Each
+ * result has the bits of the same work on one thread. LW_ROUNDS sets the number of forks (30): `make check-all` makes
+ * 1,000.
  */
 #include "every_isa.h"
 #include "scenario.h"
