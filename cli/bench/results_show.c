@@ -4,8 +4,7 @@
  * the JSON alone.
  */
 #include "results.h"
-
-#include "table.h"
+#include "show.h"
 
 #include "../report.h"
 
@@ -13,20 +12,20 @@
 #include <stdlib.h>
 #include <string.h>
 
-static double number(const json_t *object, const char *name)
+double number_of(const json_t *object, const char *name)
 {
     const json_t *field = json_object_get(object, name);
     return json_is_number(field) ? json_number_value(field) : NAN;
 }
 
-static const char *text(const json_t *object, const char *name)
+const char *text_of(const json_t *object, const char *name)
 {
     const char *value = json_string_value(json_object_get(object, name));
     return value ? value : "";
 }
 
 /* Microseconds with a fitting unit. */
-static const char *time_text(double us, char out[32])
+const char *time_text(double us, char out[32])
 {
     if (!isfinite(us))
         snprintf(out, 32, "-");
@@ -60,12 +59,12 @@ static void heads(struct table *table, const char *const *names, size_t count)
         table_cell(table, "%s", names[i]);
 }
 
-static const json_t *own_context(const json_t *results)
+const json_t *own_context(const json_t *results)
 {
     return json_object_get(json_object_get(results, "context"), "latchwork");
 }
 
-static int failed(const json_t *benchmark)
+int is_failed(const json_t *benchmark)
 {
     return json_is_true(json_object_get(benchmark, "error_occurred"));
 }
@@ -80,13 +79,13 @@ static const double *scaling_ends(const json_t *list, double ends[2], size_t *th
     const size_t count = json_array_size(list);
     if (count < 2)
         return NULL;
-    ends[0] = number(json_array_get(list, 0), "median_us");
-    ends[1] = number(json_array_get(list, count - 1), "median_us");
+    ends[0] = number_of(json_array_get(list, 0), "median_us");
+    ends[1] = number_of(json_array_get(list, count - 1), "median_us");
     *threads = (size_t)json_integer_value(json_object_get(json_array_get(list, count - 1), "threads"));
     return ends;
 }
 
-static void fill_main(const json_t *results, struct table *table)
+void results_fill_main(const json_t *results, struct table *table)
 {
     static const char *const names[] = {"suite",   "workload", "median",       "p5",      "p95",      "a step",
                                         "GFLOP/s", "GB/s",     "of the limit", "threads", "speed-up", "memory"};
@@ -98,33 +97,33 @@ static void fill_main(const json_t *results, struct table *table)
     {
         double ends[2];
         size_t most;
-        if (failed(benchmark))
+        if (is_failed(benchmark))
             continue;
-        table_cell(table, "%s", text(benchmark, "suite"));
-        table_cell(table, "%s", text(benchmark, "name"));
-        time_cell(table, number(benchmark, "p50_us"));
-        time_cell(table, number(benchmark, "p5_us"));
-        time_cell(table, number(benchmark, "p95_us"));
-        time_cell(table, number(benchmark, "per_step_us"));
-        number_cell(table, number(benchmark, "flops_per_second") * 1e-9, "%.2f", "%.1f");
-        number_cell(table, number(benchmark, "bytes_per_second") * 1e-9, "%.2f", "%.1f");
-        if (isfinite(number(benchmark, "share_of_limit")))
-            table_cell(table, "%.2f of %s", number(benchmark, "share_of_limit"), text(benchmark, "limit"));
+        table_cell(table, "%s", text_of(benchmark, "suite"));
+        table_cell(table, "%s", text_of(benchmark, "name"));
+        time_cell(table, number_of(benchmark, "p50_us"));
+        time_cell(table, number_of(benchmark, "p5_us"));
+        time_cell(table, number_of(benchmark, "p95_us"));
+        time_cell(table, number_of(benchmark, "per_step_us"));
+        number_cell(table, number_of(benchmark, "flops_per_second") * 1e-9, "%.2f", "%.1f");
+        number_cell(table, number_of(benchmark, "bytes_per_second") * 1e-9, "%.2f", "%.1f");
+        if (isfinite(number_of(benchmark, "share_of_limit")))
+            table_cell(table, "%.2f of %s", number_of(benchmark, "share_of_limit"), text_of(benchmark, "limit"));
         else
             table_cell(table, "-");
-        number_cell(table, number(benchmark, "threads"), "%.0f", "%.0f");
+        number_cell(table, number_of(benchmark, "threads"), "%.0f", "%.0f");
         if (scaling_ends(json_object_get(benchmark, "scaling"), ends, &most))
             table_cell(table, "%.2f on %zu", ends[0] / ends[1], most);
         else
             table_cell(table, "-");
-        if (isfinite(number(benchmark, "peak_memory")))
-            table_cell(table, "%.1f MB", number(benchmark, "peak_memory") * 1e-6);
+        if (isfinite(number_of(benchmark, "peak_memory")))
+            table_cell(table, "%.1f MB", number_of(benchmark, "peak_memory") * 1e-6);
         else
             table_cell(table, "-");
     }
 }
 
-static int fill_latency(const json_t *results, struct table *table)
+int results_fill_latency(const json_t *results, struct table *table)
 {
     static const char *const names[] = {"single steps", "calls", "p50", "p90", "p99", "p99.9", "largest"};
     const json_t *benchmark;
@@ -135,16 +134,16 @@ static int fill_latency(const json_t *results, struct table *table)
     EACH_BENCHMARK(results, index, benchmark)
     {
         const json_t *latency = json_object_get(benchmark, "step_latency");
-        if (!latency || failed(benchmark))
+        if (!latency || is_failed(benchmark))
             continue;
         any = 1;
-        table_cell(table, "%s", text(benchmark, "name"));
-        table_cell(table, "%.0f", number(latency, "count"));
-        time_cell(table, number(latency, "p50_us"));
-        time_cell(table, number(latency, "p90_us"));
-        time_cell(table, number(latency, "p99_us"));
-        time_cell(table, number(latency, "p999_us"));
-        time_cell(table, number(latency, "max_us"));
+        table_cell(table, "%s", text_of(benchmark, "name"));
+        table_cell(table, "%.0f", number_of(latency, "count"));
+        time_cell(table, number_of(latency, "p50_us"));
+        time_cell(table, number_of(latency, "p90_us"));
+        time_cell(table, number_of(latency, "p99_us"));
+        time_cell(table, number_of(latency, "p999_us"));
+        time_cell(table, number_of(latency, "max_us"));
     }
     return any;
 }
@@ -152,7 +151,7 @@ static int fill_latency(const json_t *results, struct table *table)
 /* ---- beside the peers ---------------------------------------------------------------------------------------------
  */
 
-static const char *status_word(const char *status)
+const char *status_word(const char *status)
 {
     static const char *const words[][2] = {{"missing", "missing"},      {"unsupported", "not offered"},
                                            {"error", "failed"},         {"rubbish", "answered rubbish"},
@@ -177,7 +176,7 @@ static size_t peer_names(const json_t *results, const char *names[64])
     const json_t *list = json_object_get(own_context(results), "engines");
     size_t count = 0;
     for (size_t i = 1; i < json_array_size(list) && count < 64; i++)
-        names[count++] = text(json_array_get(list, i), "name");
+        names[count++] = text_of(json_array_get(list, i), "name");
     return count;
 }
 
@@ -185,7 +184,7 @@ static const json_t *find_peer(const json_t *benchmark, const char *name)
 {
     const json_t *list = json_object_get(benchmark, "peers");
     for (size_t i = 0; i < json_array_size(list); i++)
-        if (strcmp(text(json_array_get(list, i), "engine"), name) == 0)
+        if (strcmp(text_of(json_array_get(list, i), "engine"), name) == 0)
             return json_array_get(list, i);
     return NULL;
 }
@@ -195,10 +194,10 @@ static void engine_cell(struct table *table, const json_t *engine)
     char out[32];
     if (!engine)
         table_cell(table, "-");
-    else if (strcmp(text(engine, "status"), "ok") != 0)
-        table_cell(table, "%s", status_word(text(engine, "status")));
+    else if (strcmp(text_of(engine, "status"), "ok") != 0)
+        table_cell(table, "%s", status_word(text_of(engine, "status")));
     else
-        table_cell(table, "%s (%.0f)", time_text(number(engine, "p50_us"), out), number(engine, "threads"));
+        table_cell(table, "%s (%.0f)", time_text(number_of(engine, "p50_us"), out), number_of(engine, "threads"));
 }
 
 static void variants_cell(struct table *table, const json_t *benchmark, int markdown)
@@ -208,10 +207,10 @@ static void variants_cell(struct table *table, const json_t *benchmark, int mark
     table_cell(table, "%s", json_array_size(list) ? "" : "-");
     json_array_foreach((json_t *)list, index, variant)
     {
-        const double ratio = number(variant, "ratio"), wanted = number(variant, "to_reach");
-        table_more(table, "%s%s: ", index ? "; " : "", text(variant, "name"));
+        const double ratio = number_of(variant, "ratio"), wanted = number_of(variant, "to_reach");
+        table_more(table, "%s%s: ", index ? "; " : "", text_of(variant, "name"));
         if (!isfinite(ratio))
-            table_more(table, "%s", status_word(text(variant, "status")));
+            table_more(table, "%s", status_word(text_of(variant, "status")));
         else if (isfinite(wanted))
             table_more(table, "%.2f (≥ %g)%s", ratio, wanted, mark(ratio, wanted, markdown));
         else
@@ -223,32 +222,32 @@ static void fill_peer_row(const json_t *benchmark, const char *const *names, siz
                           struct table *table)
 {
     const json_t *wanted = json_object_get(benchmark, "to_reach");
-    const double ratio = number(benchmark, "ratio"), share = number(benchmark, "share_of_limit");
+    const double ratio = number_of(benchmark, "ratio"), share = number_of(benchmark, "share_of_limit");
     char out[32], low[32], high[32];
-    table_cell(table, "%s", *text(benchmark, "label") ? text(benchmark, "label") : text(benchmark, "suite"));
-    table_cell(table, "%s", text(benchmark, "name"));
-    table_cell(table, "%s (%.0f)", time_text(number(benchmark, "p50_us"), out), number(benchmark, "threads"));
-    table_cell(table, "%s - %s", time_text(number(benchmark, "p5_us"), low),
-               time_text(number(benchmark, "p95_us"), high));
+    table_cell(table, "%s", *text_of(benchmark, "label") ? text_of(benchmark, "label") : text_of(benchmark, "suite"));
+    table_cell(table, "%s", text_of(benchmark, "name"));
+    table_cell(table, "%s (%.0f)", time_text(number_of(benchmark, "p50_us"), out), number_of(benchmark, "threads"));
+    table_cell(table, "%s - %s", time_text(number_of(benchmark, "p5_us"), low),
+               time_text(number_of(benchmark, "p95_us"), high));
     for (size_t i = 0; i < count; i++)
         engine_cell(table, find_peer(benchmark, names[i]));
     if (isfinite(ratio))
-        table_cell(table, "%.2f (%s)%s", ratio, text(benchmark, "best_peer"),
-                   mark(ratio, number(wanted, "ratio"), markdown));
+        table_cell(table, "%.2f (%s)%s", ratio, text_of(benchmark, "best_peer"),
+                   mark(ratio, number_of(wanted, "ratio"), markdown));
     else
         table_cell(table, "-");
-    number_cell(table, number(wanted, "ratio"), "≥ %g", "≥ %g");
-    if (isfinite(share) && isfinite(number(wanted, "share")))
-        table_cell(table, "%.2f of %s (≥ %g)%s", share, text(benchmark, "limit"), number(wanted, "share"),
-                   mark(share, number(wanted, "share"), markdown));
+    number_cell(table, number_of(wanted, "ratio"), "≥ %g", "≥ %g");
+    if (isfinite(share) && isfinite(number_of(wanted, "share")))
+        table_cell(table, "%.2f of %s (≥ %g)%s", share, text_of(benchmark, "limit"), number_of(wanted, "share"),
+                   mark(share, number_of(wanted, "share"), markdown));
     else if (isfinite(share))
-        table_cell(table, "%.2f of %s", share, text(benchmark, "limit"));
+        table_cell(table, "%.2f of %s", share, text_of(benchmark, "limit"));
     else
         table_cell(table, "-");
     variants_cell(table, benchmark, markdown);
 }
 
-static int fill_peers(const json_t *results, int markdown, struct table *table)
+int results_fill_peers(const json_t *results, int markdown, struct table *table)
 {
     const char *names[64];
     const size_t count = peer_names(results, names);
@@ -269,7 +268,7 @@ static int fill_peers(const json_t *results, int markdown, struct table *table)
     EACH_BENCHMARK(results, index, benchmark)
     {
         any |= json_array_size(json_object_get(benchmark, "variants")) > 0;
-        if (!failed(benchmark))
+        if (!is_failed(benchmark))
             fill_peer_row(benchmark, names, count, markdown, table);
     }
     return any;
@@ -284,11 +283,11 @@ static void write_limits(const json_t *results, const char *bullet, FILE *out)
     json_array_foreach(json_object_get(own_context(results), "limits"), index, limits)
     {
         static const char *const levels[][2] = {{"l1", "L1"}, {"l2", "L2"}, {"l3", "L3"}, {"dram", "DRAM"}};
-        const double threads = number(limits, "threads");
+        const double threads = number_of(limits, "threads");
         fprintf(out, "%s%.0f thread%s: FMA peak %.0f GFLOP/s; reading, GB/s:", bullet, threads,
-                threads == 1.0 ? "" : "s", number(limits, "flops_per_second") * 1e-9);
+                threads == 1.0 ? "" : "s", number_of(limits, "flops_per_second") * 1e-9);
         for (size_t i = 0; i < 4; i++) {
-            const double rate = number(limits, levels[i][0]);
+            const double rate = number_of(limits, levels[i][0]);
             if (rate > 0.0)
                 fprintf(out, "%s %s %.0f", i ? "," : "", levels[i][1], rate * 1e-9);
             else
@@ -305,30 +304,30 @@ static void write_engines(const json_t *results, const char *bullet, const char 
     json_array_foreach(json_object_get(own_context(results), "engines"), index, engine)
     {
         if (json_object_get(engine, "missing"))
-            fprintf(out, "%s%s: %smissing%s: %s\n", bullet, text(engine, "name"), strong, strong,
-                    text(engine, "missing"));
+            fprintf(out, "%s%s: %smissing%s: %s\n", bullet, text_of(engine, "name"), strong, strong,
+                    text_of(engine, "missing"));
         else
-            fprintf(out, "%s%s %s%s%s\n", bullet, text(engine, "name"), text(engine, "version"),
-                    *text(engine, "details") ? ", " : "", text(engine, "details"));
+            fprintf(out, "%s%s %s%s%s\n", bullet, text_of(engine, "name"), text_of(engine, "version"),
+                    *text_of(engine, "details") ? ", " : "", text_of(engine, "details"));
     }
 }
 
 /* A sentence for everything that could not be measured. */
-static void write_troubles(const json_t *results, const char *bullet, FILE *out)
+void results_write_troubles(const json_t *results, const char *bullet, FILE *out)
 {
     const json_t *benchmark, *engine;
     size_t index, at;
     EACH_BENCHMARK(results, index, benchmark)
     {
-        const char *name = text(benchmark, "name");
-        if (failed(benchmark))
-            fprintf(out, "%s%s: %s\n", bullet, name, text(benchmark, "error_message"));
+        const char *name = text_of(benchmark, "name");
+        if (is_failed(benchmark))
+            fprintf(out, "%s%s: %s\n", bullet, name, text_of(benchmark, "error_message"));
         json_array_foreach(json_object_get(benchmark, "peers"), at, engine)
         {
-            const char *status = text(engine, "status");
+            const char *status = text_of(engine, "status");
             if (strcmp(status, "ok") != 0 && strcmp(status, "missing") != 0)
-                fprintf(out, "%s%s: %s %s: %s\n", bullet, name, text(engine, "engine"), status_word(status),
-                        text(engine, "text"));
+                fprintf(out, "%s%s: %s %s: %s\n", bullet, name, text_of(engine, "engine"), status_word(status),
+                        text_of(engine, "text"));
         }
     }
     if (json_is_true(json_object_get(own_context(results), "interrupted")))
@@ -338,8 +337,8 @@ static void write_troubles(const json_t *results, const char *bullet, FILE *out)
 static void write_machine(const json_t *results, FILE *out)
 {
     const json_t *own = own_context(results);
-    fprintf(out, "latchwork %s, %s, %s, %.0f CPUs, clock: %s\n", text(own, "version"), text(own, "isa"),
-            text(own, "cpu"), number(own, "cores"), text(own, "frequency_policy"));
+    fprintf(out, "latchwork %s, %s, %s, %.0f CPUs, clock: %s\n", text_of(own, "version"), text_of(own, "isa"),
+            text_of(own, "cpu"), number_of(own, "cores"), text_of(own, "frequency_policy"));
 }
 
 void results_write_table(const json_t *results, FILE *out)
@@ -348,22 +347,22 @@ void results_write_table(const json_t *results, FILE *out)
     write_machine(results, out);
     write_limits(results, "", out);
     fputc('\n', out);
-    fill_main(results, &table);
+    results_fill_main(results, &table);
     table_write_text(&table, out);
     table_free(&table);
-    if (fill_latency(results, &table)) {
+    if (results_fill_latency(results, &table)) {
         fputc('\n', out);
         table_write_text(&table, out);
     }
     table_free(&table);
-    if (fill_peers(results, 0, &table)) {
+    if (results_fill_peers(results, 0, &table)) {
         fputc('\n', out);
         write_engines(results, "", "", out);
         fprintf(out, "Medians (threads); ratio: the best peer's time by Latchwork's\n\n");
         table_write_text(&table, out);
     }
     table_free(&table);
-    write_troubles(results, "! ", out);
+    results_write_troubles(results, "! ", out);
 }
 
 void results_write_markdown(const json_t *results, FILE *out)
@@ -371,11 +370,11 @@ void results_write_markdown(const json_t *results, FILE *out)
     struct table table;
     fprintf(out, "# Latchwork's benchmark\n\n");
     write_machine(results, out);
-    if (*text(own_context(results), "command"))
-        fprintf(out, "Command: `%s`\n", text(own_context(results), "command"));
+    if (*text_of(own_context(results), "command"))
+        fprintf(out, "Command: `%s`\n", text_of(own_context(results), "command"));
     fprintf(out, "\nLimits of the machine, measured in the same run:\n\n");
     write_limits(results, "- ", out);
-    if (fill_peers(results, 1, &table)) {
+    if (results_fill_peers(results, 1, &table)) {
         fprintf(out, "\nEngines:\n\n");
         write_engines(results, "- ", "**", out);
         fprintf(out,
@@ -384,17 +383,17 @@ void results_write_markdown(const json_t *results, FILE *out)
         table_write_markdown(&table, out);
     }
     table_free(&table);
-    fill_main(results, &table);
+    results_fill_main(results, &table);
     fputc('\n', out);
     table_write_markdown(&table, out);
     table_free(&table);
-    if (fill_latency(results, &table)) {
+    if (results_fill_latency(results, &table)) {
         fprintf(out, "\nSingle calls, each timed alone:\n\n");
         table_write_markdown(&table, out);
     }
     table_free(&table);
     fputc('\n', out);
-    write_troubles(results, "- ", out);
+    results_write_troubles(results, "- ", out);
 }
 
 /* ---- CSV -----------------------------------------------------------------------------------------------------------
@@ -413,7 +412,7 @@ static void csv_text(const char *value, FILE *out)
 
 static void csv_number(const json_t *object, const char *name, FILE *out)
 {
-    const double value = number(object, name);
+    const double value = number_of(object, name);
     if (isfinite(value))
         fprintf(out, ",%.9g", value);
     else
@@ -425,13 +424,13 @@ static void csv_row(const json_t *benchmark, const char *engine, const json_t *f
     static const char *const own[] = {"per_step_us",    "flops_per_second", "bytes_per_second",
                                       "share_of_limit", "peak_memory",      "ratio"};
     const json_t *latency = json_object_get(from, "step_latency");
-    csv_text(text(benchmark, "suite"), out);
+    csv_text(text_of(benchmark, "suite"), out);
     fputc(',', out);
-    csv_text(text(benchmark, "name"), out);
+    csv_text(text_of(benchmark, "name"), out);
     fputc(',', out);
     csv_text(engine, out);
     fputc(',', out);
-    csv_text(failed(from) ? "error" : *text(from, "status") ? text(from, "status") : "ok", out);
+    csv_text(is_failed(from) ? "error" : *text_of(from, "status") ? text_of(from, "status") : "ok", out);
     csv_number(from, "threads", out);
     csv_number(from, "p50_us", out);
     csv_number(from, "p5_us", out);
@@ -439,7 +438,7 @@ static void csv_row(const json_t *benchmark, const char *engine, const json_t *f
     for (size_t i = 0; i < sizeof own / sizeof own[0]; i++)
         csv_number(from, own[i], out);
     fputc(',', out);
-    csv_text(text(from, "limit"), out);
+    csv_text(text_of(from, "limit"), out);
     csv_number(latency, "p99_us", out);
     csv_number(latency, "p999_us", out);
     fputc('\n', out);
@@ -456,8 +455,8 @@ void results_write_csv(const json_t *results, FILE *out)
     {
         csv_row(benchmark, "Latchwork", benchmark, out);
         json_array_foreach(json_object_get(benchmark, "peers"), at, engine)
-            csv_row(benchmark, text(engine, "engine"), engine, out);
+            csv_row(benchmark, text_of(engine, "engine"), engine, out);
         json_array_foreach(json_object_get(benchmark, "variants"), at, engine)
-            csv_row(benchmark, text(engine, "name"), engine, out);
+            csv_row(benchmark, text_of(engine, "name"), engine, out);
     }
 }
