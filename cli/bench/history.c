@@ -3,6 +3,7 @@
 #include "history.h"
 
 #include "commands.h"
+#include "html.h"
 #include "outputs.h"
 #include "results.h"
 #include "statistics.h"
@@ -64,6 +65,14 @@ static const char *fact_text(const json_t *results, const char *key)
     return text ? text : "not told";
 }
 
+/* What has to be the same for times to be compared. */
+static json_t *make_machine(const json_t *results)
+{
+    return json_sprintf("%s, %lld CPUs, %s, %s", fact_text(results, "cpu"),
+                        (long long)json_integer_value(fact(results, "cores")), fact_text(results, "isa"),
+                        fact_text(results, "frequency_policy"));
+}
+
 /* A line for the results: what tells machines and runs apart, and the median of each workload that was measured. */
 static json_t *make_run(const json_t *results, const char *commit)
 {
@@ -75,11 +84,8 @@ static json_t *make_run(const json_t *results, const char *commit)
         if (json_number_value(median) > 0.0)
             json_object_set(times, json_string_value(json_object_get(benchmark, "name")), (json_t *)median);
     }
-    json_t *machine = json_sprintf("%s, %lld CPUs, %s, %s", fact_text(results, "cpu"),
-                                   (long long)json_integer_value(fact(results, "cores")), fact_text(results, "isa"),
-                                   fact_text(results, "frequency_policy"));
     return json_pack("{s:i, s:o, s:o, s:o, s:o}", "schema", HISTORY_SCHEMA, "date", json_text(date ? date : ""),
-                     "commit", json_text(commit ? commit : ""), "machine", machine, "p50_us", times);
+                     "commit", json_text(commit ? commit : ""), "machine", make_machine(results), "p50_us", times);
 }
 
 /* One write: two that append at once do not mix. */
@@ -155,6 +161,15 @@ static int load(const char *path, json_t *runs)
     }
     free(bytes);
     return status;
+}
+
+json_t *history_load(const char *path)
+{
+    json_t *runs = json_array();
+    if (load(path, runs) == EXIT_OK)
+        return runs;
+    json_decref(runs);
+    return NULL;
 }
 
 /* ---- trends ---------------------------------------------------------------------------------------------------- */
@@ -283,6 +298,39 @@ static void free_trends(struct trends *trends)
         free(trends->list[i].us);
     }
     free(trends->list);
+}
+
+int history_section(const json_t *runs, const json_t *results, FILE *out)
+{
+    struct trends trends = {0};
+    size_t shown = 0;
+    int status = EXIT_OK;
+    /* They may have come in a results file, of which nobody has looked at them yet. */
+    for (size_t i = 0; status == EXIT_OK && i < json_array_size(runs); i++)
+        status = check_run(json_array_get(runs, i), "history", i + 1);
+    if (status != EXIT_OK || !json_array_size(runs))
+        return status;
+    json_t *machine = make_machine(results);
+    status = make_trends(runs, NULL, &trends);
+    for (size_t i = 0; status == EXIT_OK && machine && i < trends.count; i++) {
+        const struct trend *trend = &trends.list[i];
+        if (!results_find(results, trend->name) || strcmp(trend->machine, json_string_value(machine)) != 0)
+            continue;
+        if (!shown++)
+            fputs("<section><h2>History on this machine</h2>\n<p>Median time of a call, run by run; the lines are "
+                  "levels, a dashed line is where the level changed.</p>\n<div class=\"panels large\">\n",
+                  out);
+        fputs("<figure class=\"trend\"><figcaption>", out);
+        html_text(trend->name, out);
+        fputs("</figcaption>", out);
+        history_trend_html(trend, out);
+        fputs("</figure>\n", out);
+    }
+    if (shown)
+        fputs("</div></section>\n", out);
+    free_trends(&trends);
+    json_decref(machine);
+    return status;
 }
 
 /* ---- the command ----------------------------------------------------------------------------------------------- */

@@ -2,10 +2,12 @@
 /* The page of trends: for each workload its medians over the runs, its levels as lines, its changes marked; see
  * history.h. Called by history.c. */
 #include "history.h"
+#include "html.h"
+#include "show.h"
 
 #include <math.h>
 
-enum { WIDTH = 760, HEIGHT = 160, EDGE = 12 };
+enum { WIDTH = 760, HEIGHT = 160, EDGE = 12, NAMES = 28 /* room above and below for the ends of the scale */ };
 
 static const char style[] =
     "body{font:15px/1.5 system-ui,sans-serif;max-width:820px;margin:2em auto;padding:0 "
@@ -16,15 +18,6 @@ static const char style[] =
     "@media(prefers-color-scheme:dark){body{color:#e4e9ee;background:#14181d}svg{background:#1d232a}circle{fill:#"
     "6cb2f5}"
     ".level{stroke:#e4e9ee}.change{stroke:#fb923c}p,text{color:#9aa7b4;fill:#9aa7b4}}";
-
-static void write_escaped(const char *text, FILE *out)
-{
-    for (; *text; text++)
-        if (*text == '<' || *text == '&')
-            fputs(*text == '<' ? "&lt;" : "&amp;", out);
-        else
-            fputc(*text, out);
-}
 
 struct scale {
     double least, most;
@@ -38,7 +31,7 @@ static double x_of(const struct scale *scale, double at)
 
 static double y_of(const struct scale *scale, double us)
 {
-    return HEIGHT - EDGE - (HEIGHT - 2 * EDGE) * (us - scale->least) / (scale->most - scale->least);
+    return HEIGHT - NAMES - (HEIGHT - 2 * NAMES) * (us - scale->least) / (scale->most - scale->least);
 }
 
 /* Zero is not on the axis; at least 10 % are, so that noise looks like noise. */
@@ -72,22 +65,35 @@ static void write_levels(const struct trend *trend, const struct scale *scale, F
 static void write_picture(const struct trend *trend, FILE *out)
 {
     const struct scale scale = scale_of(trend);
-    char text[200];
-    fprintf(out, "<svg viewBox=\"0 0 %d %d\" role=\"img\">", WIDTH, HEIGHT);
+    char text[200], time[32];
+    fprintf(out, "<svg viewBox=\"0 0 %d %d\" role=\"img\"><title>Medians of ", WIDTH, HEIGHT);
+    html_text(trend->name, out);
+    fputs("</title>", out);
     write_levels(trend, &scale, out);
     for (size_t i = 0; i < trend->count; i++) {
-        fprintf(out, "<circle r=\"3\" cx=\"%.1f\" cy=\"%.1f\"><title>%.4g us, ", x_of(&scale, (double)i),
-                y_of(&scale, trend->us[i]), trend->us[i]);
-        write_escaped(run_text(trend->runs[i], text), out);
+        fprintf(out, "<circle r=\"3\" cx=\"%.1f\" cy=\"%.1f\"><title>%s, ", x_of(&scale, (double)i),
+                y_of(&scale, trend->us[i]), time_text(trend->us[i], time));
+        html_text(run_text(trend->runs[i], text), out);
         fputs("</title></circle>", out);
     }
-    fprintf(out, "<text x=\"4\" y=\"%d\">%.4g us</text><text x=\"4\" y=\"%d\">%.4g us</text></svg>\n", EDGE, scale.most,
-            HEIGHT - 3, scale.least);
+    fprintf(out, "<text x=\"4\" y=\"16\">%s</text>", time_text(scale.most, time));
+    fprintf(out, "<text x=\"4\" y=\"%d\">%s</text></svg>\n", HEIGHT - 5, time_text(scale.least, time));
+}
+
+void history_trend_html(const struct trend *trend, FILE *out)
+{
+    char text[200];
+    write_picture(trend, out);
+    for (size_t c = 0; c < trend->change_count; c++) {
+        const size_t at = trend->changes[c];
+        fprintf(out, "<p>%+.1f %% at ", 100.0 * (level_at(trend, at) / level_at(trend, at - 1) - 1.0));
+        html_text(run_text(trend->runs[at], text), out);
+        fputs("</p>\n", out);
+    }
 }
 
 void history_html(const struct trends *trends, FILE *out)
 {
-    char text[200];
     fprintf(out,
             "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" "
             "content=\"width=device-width\"><title>Latchwork: history</title><style>%s</style></head><body>\n"
@@ -97,17 +103,11 @@ void history_html(const struct trends *trends, FILE *out)
     for (size_t i = 0; i < trends->count; i++) {
         const struct trend *trend = &trends->list[i];
         fputs("<h2>", out);
-        write_escaped(trend->name, out);
+        html_text(trend->name, out);
         fputs("</h2>\n<p>", out);
-        write_escaped(trend->machine, out);
+        html_text(trend->machine, out);
         fputs("</p>\n", out);
-        write_picture(trend, out);
-        for (size_t c = 0; c < trend->change_count; c++) {
-            const size_t at = trend->changes[c];
-            fprintf(out, "<p>%+.1f %% at ", 100.0 * (level_at(trend, at) / level_at(trend, at - 1) - 1.0));
-            write_escaped(run_text(trend->runs[at], text), out);
-            fputs("</p>\n", out);
-        }
+        history_trend_html(trend, out);
     }
     fputs("</body></html>\n", out);
 }

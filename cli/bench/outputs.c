@@ -3,6 +3,7 @@
 #include "outputs.h"
 
 #include "commands.h"
+#include "history.h"
 #include "results.h"
 
 #include "../file.h"
@@ -29,6 +30,12 @@ int output_paths_check(const char *const *paths, size_t count)
 int outputs_check(const struct outputs *outputs)
 {
     const char *const paths[] = {outputs->json, outputs->csv, outputs->markdown, outputs->html};
+    if (outputs->history && !outputs->html)
+        return misuse("--history is shown in the page: --html FILE is missing");
+    json_t *runs = outputs->history ? history_load(outputs->history) : NULL;
+    if (outputs->history && !runs)
+        return EXIT_WORK;
+    json_decref(runs);
     return output_paths_check(paths, 4);
 }
 
@@ -67,6 +74,21 @@ int output_form(const char *path, int (*form)(const json_t *, FILE *), const jso
     return status;
 }
 
+/* The page may show a history beside the results. */
+static int write_page(const struct outputs *outputs, const json_t *results)
+{
+    if (!outputs->history)
+        return output_form(outputs->html, bench_report_html, results);
+    json_t *runs = history_load(outputs->history);
+    json_t *both = runs ? json_copy((json_t *)results) : NULL;
+    int status = EXIT_WORK;
+    if (both && json_object_set(both, "history", runs) == 0)
+        status = output_form(outputs->html, bench_report_html, both);
+    json_decref(both);
+    json_decref(runs);
+    return status;
+}
+
 /* All that can be written is, even when another form fails. */
 int outputs_write(const struct outputs *outputs, const json_t *results)
 {
@@ -74,7 +96,7 @@ int outputs_write(const struct outputs *outputs, const json_t *results)
         output_form(outputs->json, write_json, results),
         output_form(outputs->csv, write_csv, results),
         output_form(outputs->markdown, write_markdown, results),
-        output_form(outputs->html, bench_report_html, results),
+        write_page(outputs, results),
     };
     if (!output_is_standard(outputs->json) && !output_is_standard(outputs->csv) &&
         !output_is_standard(outputs->markdown) && !output_is_standard(outputs->html))

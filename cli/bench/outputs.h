@@ -8,7 +8,7 @@
 #include <jansson.h>
 
 struct outputs {
-    const char *json, *csv, *markdown, *html; /* paths, "-" for standard output, NULL: not wanted */
+    const char *json, *csv, *markdown, *html, *history; /* paths, "-" for standard output, NULL: not wanted */
 };
 
 /* Rows of an option table for the outputs at `field` of `type`. */
@@ -21,7 +21,8 @@ struct outputs {
     OUTPUT_OPTION("json", type, outputs.json, "the results; - is standard output here and below"), \
         OUTPUT_OPTION("csv", type, outputs.csv, "the results as a table for spreadsheets"),        \
         OUTPUT_OPTION("markdown", type, outputs.markdown, "the results as a table for a text"),    \
-        OUTPUT_OPTION("html", type, outputs.html, "a report with pictures, one page in itself")
+        OUTPUT_OPTION("html", type, outputs.html, "a report with pictures, one page in itself"),   \
+        OUTPUT_OPTION("history", type, outputs.history, "a file of 'bench history': its trends go into the page")
 
 /* Whether they can be written, before any work is done. */
 int outputs_check(const struct outputs *outputs);

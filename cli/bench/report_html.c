@@ -3,6 +3,7 @@
  * report_*.c. */
 #include "report_html.h"
 
+#include "history.h"
 #include "html.h"
 #include "results.h"
 #include "show.h"
@@ -45,7 +46,9 @@ static const char style[] =
     "order:stroke;stroke:var(--card);stroke-width:3px}.grid{stroke:var(--line);stroke-width:.8}.grid.fine{stroke-width:"
     ".3}.roof{stroke:var(--ink);stroke-width:1.6}.lead{stroke:var(--soft);stroke-width:.8}"
     ".percentile{stroke:var(--ink);stroke-width:1;stroke-dasharray:3 2}polyline{fill:none;stroke-width:2}"
-    "circle{stroke:var(--card);stroke-width:1}\n"
+    "circle{stroke:var(--card);stroke-width:1}.trend circle{fill:var(--c0);r:4.5px}.trend "
+    "p{margin:0;font-size:.85rem}.trend text{font-size:18px}.level{stroke:"
+    "var(--ink);stroke-width:2}.change{stroke:var(--c1);stroke-width:2;stroke-dasharray:6 4}\n"
     ".bars{list-style:none;margin:.4rem 0;padding:0}.bars li{display:grid;grid-template-columns:minmax(0,19rem) "
     "minmax(4rem,1fr) 15rem;gap:0 .8rem;align-items:center;padding:.16rem 0}.bars.legend "
     "li{grid-template-columns:1fr auto;font-size:.85rem}.key{display:flex;gap:.5rem;align-items:baseline;min-width:0;"
@@ -63,7 +66,10 @@ static const char style[] =
     "white-space:nowrap;border-bottom:1px solid var(--line)}.text{text-align:left}th{font-weight:600}"
     "tbody th{font-weight:400}thead th{color:var(--soft)}pre{white-space:pre-wrap;overflow-wrap:anywhere;font-size:"
     ".82rem}footer{margin-top:2.5rem;color:var(--soft);font-size:.85rem}\n"
-    "@media(max-width:40rem){.bars li,.peers li{grid-template-columns:minmax(0,1fr) auto}.bars .bar{grid-area:2/1/3/3}"
+    "@media(max-width:40rem){.bars li{grid-template-columns:minmax(0,1fr) 12.6rem}.bars .key{grid-column:1/-1}"
+    ".bars .value{text-align:right;font-size:.8rem;white-space:nowrap}.bars.legend .key{grid-column:auto}.bars.peers "
+    "li,.bars.legend "
+    "li{grid-template-columns:minmax(0,1fr) auto}.peers .bar{grid-area:2/1/3/3}"
     "h2{font-size:1.15rem}figure{padding:.6rem .4rem}}\n"
     "@media print{body{max-width:none;padding:0;font-size:11pt}.wide{overflow:visible}table{font-size:6.5pt}th,td{"
     "padding:.15rem .3rem}h2,h3{break-after:avoid}}\n";
@@ -89,7 +95,7 @@ void report_key(const json_t *benchmark, size_t index, FILE *out)
     fputs("</span></span>", out);
 }
 
-/* ---- the head ----------------------------------------------------------------------------------------------------- */
+/* ---- the head --------------------------------------------------------------------------------------------------- */
 
 static void write_fact(const char *name, const char *value, FILE *out)
 {
@@ -146,7 +152,7 @@ static void write_head(const json_t *results, FILE *out)
     fputs("</header>\n", out);
 }
 
-/* ---- limits and notes --------------------------------------------------------------------------------------------- */
+/* ---- limits and notes ------------------------------------------------------------------------------------------- */
 
 static void rate_cell(struct table *table, const json_t *limits, const char *name)
 {
@@ -255,8 +261,9 @@ int bench_report_html(const json_t *results, FILE *out)
     report_peers(results, out);
     report_latency(results, out);
     report_scaling(results, out);
+    int status = history_section(json_object_get(results, "history"), results, out);
     write_tables(results, out);
-    const int status = write_troubles(results, out);
+    status = write_troubles(results, out) == EXIT_OK ? status : EXIT_WORK;
     fputs(
         "<footer>A median is of all samples of a call; p5 and p95 tell how much the samples differ. A share of the "
         "limit "

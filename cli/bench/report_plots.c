@@ -185,7 +185,7 @@ void report_latency(const json_t *results, FILE *out)
     fputs("</div></section>\n", out);
 }
 
-/* ---- threads ------------------------------------------------------------------------------------------------------ */
+/* ---- threads ---------------------------------------------------------------------------------------------------- */
 
 #undef TOP
 #define TOP 12.0
@@ -324,13 +324,13 @@ static void write_numbers(double *ends, const size_t *numbers, size_t count, FIL
 static void write_scaling(const json_t *results, int colour, const struct extent_of_threads *extent, FILE *out)
 {
     double ends[CURVES_MOST];
-    size_t numbers[CURVES_MOST], count = 0, index;
+    size_t numbers[CURVES_MOST], curves = 0, count = 0, index;
     const json_t *benchmark;
     EACH_MEASURED(results, index, benchmark)
     {
         if (!belongs(benchmark, colour))
             continue;
-        if (!count) {
+        if (!curves++) {
             fputs("<figure><figcaption>", out);
             html_text(text_of(benchmark, "suite"), out);
             fprintf(out, "</figcaption><svg viewBox=\"0 0 %g %g\" role=\"img\"><title>Speed-up by threads</title>\n",
@@ -343,7 +343,7 @@ static void write_scaling(const json_t *results, int colour, const struct extent
             numbers[count++] = index + 1;
         }
     }
-    if (!count)
+    if (!curves)
         return;
     write_numbers(ends, numbers, count, out);
     fputs("</svg>\n", out);

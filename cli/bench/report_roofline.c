@@ -130,9 +130,9 @@ static void write_grid(const struct scales *scales, FILE *out)
                 continue;
             fprintf(out, "<line class=\"grid%s\" x1=\"%g\" x2=\"%g\" y1=\"%.1f\" y2=\"%.1f\"/>",
                     digit == 1 ? "" : " fine", LEFT, WIDTH - RIGHT, y, y);
-            if (digit == 1)
+            if (digit == 1 || (scales->y_high - scales->y_low < 2.5 && (digit == 2 || digit == 5)))
                 fprintf(out, "<text x=\"%g\" y=\"%.1f\" text-anchor=\"end\">%g</text>", LEFT - 5, y + 4,
-                        pow(10, d - 9));
+                        digit * pow(10, d - 9));
         }
     fprintf(out,
             "<text x=\"%g\" y=\"%g\" text-anchor=\"middle\">FLOP by byte</text>"

@@ -86,14 +86,14 @@ static void write_ratios(const json_t *results, FILE *out)
         return;
     fprintf(out,
             "<li>Latchwork is faster than the best other engine in <strong>%zu of %zu</strong> workloads, in the "
-            "geometric mean %.2f times; least in ",
+            "geometric mean %.3g times; least in ",
             faster, count, exp(sum / (double)count));
     write_name(worst, out);
-    fprintf(out, " (%.2f, beside ", number_of(worst, "ratio"));
+    fprintf(out, " (%.3g, beside ", number_of(worst, "ratio"));
     html_text(text_of(worst, "best_peer"), out);
     fputs("), most in ", out);
     write_name(best, out);
-    fprintf(out, " (%.2f, beside ", number_of(best, "ratio"));
+    fprintf(out, " (%.3g, beside ", number_of(best, "ratio"));
     html_text(text_of(best, "best_peer"), out);
     fputs(").</li>\n", out);
 }

@@ -82,7 +82,7 @@ static const double *scaling_ends(const json_t *list, double ends[2], size_t *th
     ends[0] = number_of(json_array_get(list, 0), "median_us");
     ends[1] = number_of(json_array_get(list, count - 1), "median_us");
     *threads = (size_t)json_integer_value(json_object_get(json_array_get(list, count - 1), "threads"));
-    return ends;
+    return ends[0] > 0.0 && ends[1] > 0.0 ? ends : NULL;
 }
 
 void results_fill_main(const json_t *results, struct table *table)
