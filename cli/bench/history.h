@@ -31,7 +31,7 @@ const char *run_text(const json_t *run, char text[200]);
 double level_at(const struct trend *trend, size_t at);
 /* The runs of a file as an array that the caller owns; NULL after a sentence. */
 json_t *history_load(const char *path);
-/* The part of the page of `results` with the trends of their workloads on their machine; nothing when there are none. */
+/* The part of the page of `results` with the trends of their workloads on their machine; nothing without any. */
 int history_section(const json_t *runs, const json_t *results, FILE *out);
 
 /* One trend as a picture, and what changed as paragraphs. */
