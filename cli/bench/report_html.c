@@ -88,6 +88,13 @@ double positive_of(const json_t *object, const char *name)
     return value > 0 ? value : NAN;
 }
 
+const char *report_speed(double flops, char text[32])
+{
+    const double giga = flops * 1e-9;
+    snprintf(text, 32, giga < 100 || giga > 1e6 ? "%.3g GFLOP/s" : "%.0f GFLOP/s", giga);
+    return text;
+}
+
 void report_key(const json_t *benchmark, size_t index, FILE *out)
 {
     fprintf(out, "<span class=\"key\"><b class=\"c%d\">%zu</b><span>", report_colour(benchmark), index + 1);

@@ -13,6 +13,8 @@
 int report_colour(const json_t *benchmark);
 /* A field when it is above 0, else NAN: what can stand on a logarithmic scale. */
 double positive_of(const json_t *object, const char *name);
+/* FLOP/s as "12.3 GFLOP/s". */
+const char *report_speed(double flops, char text[32]);
 /* The mark "5" in its colour, and the name behind it. */
 void report_key(const json_t *benchmark, size_t index, FILE *out);
 

@@ -103,7 +103,7 @@ static int find_scales(const json_t *results, struct scales *scales)
             if (isfinite(peak - log10(positive_of(limits, levels[i][0]))))
                 include(scales, peak - log10(positive_of(limits, levels[i][0])), peak);
     }
-    scales->x_low -= 0.5; /* room for the names of the slopes */
+    scales->x_low -= fmax(0.5, 0.3 * (scales->x_high - scales->x_low)); /* room for the names of the slopes */
     scales->x_high += 0.25;
     scales->y_low -= 0.2;
     scales->y_high += 0.2;
@@ -140,8 +140,9 @@ static void write_grid(const struct scales *scales, FILE *out)
             (LEFT + WIDTH - RIGHT) / 2, HEIGHT - 8, (TOP + HEIGHT - BOTTOM) / 2, (TOP + HEIGHT - BOTTOM) / 2);
 }
 
-/* A label along a line that rises by `rise` pixels a pixel from (x, y): at the first place where it covers nothing. */
-static void label_line(struct boxes *boxes, const char *text, double x, double y, double end, double rise, FILE *out)
+/* A label along a line that rises by `rise` pixels a pixel from (x, y): at the first place where it covers nothing.
+ * 0 where there is none. */
+static int label_line(struct boxes *boxes, const char *text, double x, double y, double end, double rise, FILE *out)
 {
     const double length = CHARACTER * (double)strlen(text), along = 1 / sqrt(1 + rise * rise);
     for (double at = x + 6; at + length * along < end; at += 8) {
@@ -155,8 +156,9 @@ static void label_line(struct boxes *boxes, const char *text, double x, double y
         const double base = y - (at - x) * rise - 4;
         fprintf(out, "<text class=\"roof-name\" x=\"%.1f\" y=\"%.1f\" transform=\"rotate(%.1f %.1f %.1f)\">%s</text>\n",
                 at, base, -atan(rise) * 57.29578, at, base, text);
-        return;
+        return 1;
     }
+    return 0;
 }
 
 static void write_roofs(const struct scales *scales, const json_t *limits, struct boxes *boxes, FILE *out)
@@ -182,8 +184,9 @@ static void write_roofs(const struct scales *scales, const json_t *limits, struc
     fprintf(out, "<line class=\"roof\" x1=\"%.1f\" y1=\"%.1f\" x2=\"%g\" y2=\"%.1f\"/>", x_of(scales, first),
             y_of(scales, peak), WIDTH - RIGHT, y_of(scales, peak));
     snprintf(text, sizeof text, "FMA peak %.0f GFLOP/s", pow(10, peak - 9));
-    label_line(boxes, text, fmax(x_of(scales, first), WIDTH - RIGHT - 12 - CHARACTER * (double)strlen(text)),
-               y_of(scales, peak), WIDTH - RIGHT, 0, out);
+    const double right = fmax(x_of(scales, first), WIDTH - RIGHT - 12 - CHARACTER * (double)strlen(text));
+    if (!label_line(boxes, text, right, y_of(scales, peak), WIDTH - RIGHT, 0, out))
+        label_line(boxes, text, x_of(scales, first), y_of(scales, peak), WIDTH - RIGHT, 0, out);
 }
 
 /* A dot's number beside it, farther away with a line where it is crowded. */
@@ -224,6 +227,7 @@ static void write_dots(const json_t *results, double threads, const struct scale
     const json_t *benchmark;
     size_t index;
     double x, y;
+    char text[32];
     EACH_MEASURED(results, index, benchmark)
     {
         if (number_of(benchmark, "threads") != threads || !place_of(benchmark, &x, &y))
@@ -232,7 +236,7 @@ static void write_dots(const json_t *results, double threads, const struct scale
         fprintf(out, "<circle class=\"c%d\" r=\"5\" cx=\"%.1f\" cy=\"%.1f\"><title>%zu: ", report_colour(benchmark),
                 x_of(scales, x), y_of(scales, y), index + 1);
         html_text(text_of(benchmark, "name"), out);
-        fprintf(out, ", %.3g GFLOP/s at %.3g FLOP by byte</title></circle>\n", pow(10, y - 9), pow(10, x));
+        fprintf(out, ", %s at %.3g FLOP by byte</title></circle>\n", report_speed(pow(10, y), text), pow(10, x));
     }
 }
 
@@ -283,6 +287,7 @@ static void write_shares(const json_t *results, FILE *out)
 {
     const json_t *benchmark;
     size_t index;
+    char text[32];
     fputs(
         "<h3>Share of the limit</h3>\n<p>The least time that the limits allow, by the median. The list is also the key "
         "to the numbers in the pictures.</p>\n<ul class=\"bars\">\n",
@@ -299,7 +304,7 @@ static void write_shares(const json_t *results, FILE *out)
             html_text(text_of(benchmark, "limit"), out);
         }
         if (isfinite(rate))
-            fprintf(out, "<small>%.3g GFLOP/s</small>", rate * 1e-9);
+            fprintf(out, "<small>%s</small>", report_speed(rate, text));
         fputs("</span></li>\n", out);
     }
     fputs("</ul>\n", out);

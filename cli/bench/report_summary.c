@@ -50,8 +50,9 @@ static void write_speed(const json_t *results, FILE *out)
     const json_t *fastest = extreme(results, "flops_per_second", 1, NULL);
     const json_t *nearest = extreme(results, "share_of_limit", 1, NULL);
     const json_t *farthest = extreme(results, "share_of_limit", -1, NULL);
+    char text[32];
     if (fastest) {
-        fprintf(out, "<li>The highest speed is %.3g GFLOP/s, of ", number_of(fastest, "flops_per_second") * 1e-9);
+        fprintf(out, "<li>The highest speed is %s, of ", report_speed(number_of(fastest, "flops_per_second"), text));
         write_name(fastest, out);
         fputs(".</li>\n", out);
     }
