@@ -241,7 +241,7 @@ static int write_troubles(const json_t *results, FILE *out)
     results_write_troubles(results, "", memory);
     fclose(memory);
     if (size)
-        fputs("<section><h2>What could not be measured</h2>\n<ul class=\"summary\">", out);
+        fputs("<section><h2>What was not measured</h2>\n<ul class=\"summary\">", out);
     for (char *line = strtok(text, "\n"); line; line = strtok(NULL, "\n")) {
         fputs("<li>", out);
         html_text(line, out);

@@ -36,6 +36,19 @@ static double greatest_ratio(const json_t *results)
     return most;
 }
 
+/* Whether any engine was measured; the reasons of the others stand at the end of the page. */
+static int is_compared(const json_t *benchmark)
+{
+    const json_t *engine;
+    size_t at;
+    json_array_foreach(json_object_get(benchmark, "peers"), at, engine)
+    {
+        if (isfinite(ratio_of(benchmark, engine)))
+            return 1;
+    }
+    return 0;
+}
+
 static void write_engine(const json_t *benchmark, const json_t *engine, double most, FILE *out)
 {
     const double ratio = ratio_of(benchmark, engine);
@@ -73,11 +86,12 @@ void report_peers(const json_t *results, FILE *out)
             "<section><h2>Beside other engines</h2>\n<p>Time of the engine by Latchwork&#8217;s in the same run, "
             "alternately, each with its own best thread count and after its outputs had been compared. The line in the "
             "middle is Latchwork: a bar to the right is an engine that takes longer, a bar to the left "
-            "one that is faster. The scale is logarithmic, from 1/%.3g to %.3g.</p>\n",
+            "one that is faster. The scale is logarithmic, from 1/%.3g to %.3g. "
+            "Workloads that no other engine was measured with are left out here.</p>\n",
             most, most);
     EACH_MEASURED(results, index, benchmark)
     {
-        if (!json_array_size(json_object_get(benchmark, "peers")))
+        if (!is_compared(benchmark))
             continue;
         fputs("<div class=\"keep\"><h3>", out);
         report_key(benchmark, index, out);

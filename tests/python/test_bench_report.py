@@ -77,11 +77,14 @@ def test_places(page):
     assert numbers.count('1') == 2 and numbers.count('2') == 2
 
 
-def test_busy_machine_is_told(page):
+def test_troubles_are_told(page):
     found = results()
     found['context']['load_avg'] = [7.0, 1, 1]
+    found['benchmarks'][0]['peers'] = [{'engine': 'Gone', 'status': 'unsupported', 'text': 'no steps'}]
     found['benchmarks'][0]['p95_us'] = 30.0
-    shown = texts(page(found)[1])
+    _, tree = page(found)
+    shown = texts(tree)
+    assert len(tree.findall(".//div[@class='keep']")) == 1 and 'Gone not offered: no steps' in shown
     assert 'not quiet: the load average was 7.0 on 2 CPUs, and in 1 of 2 workloads' in shown
 
 
