@@ -15,11 +15,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* The colours of the suites are those of Paul Tol's scheme "bright", which the common colour blindnesses tell apart,
- * some of them lighter on dark ground. */
+/* The colours of the suites follow Paul Tol's scheme "bright", which the common colour blindnesses tell apart; darker
+ * where the numbers in them would not stand out on light ground, lighter on dark ground. */
 static const char style[] =
     ":root{color-scheme:light dark;--ground:#fff;--card:#f4f6f8;--ink:#1b242e;--soft:#55626f;--line:#d5dbe1;"
-    "--warn:#fff4d6;--c0:#4477aa;--c1:#d1495b;--c2:#228833;--c3:#a8912a;--c4:#3aa6cf;--c5:#aa3377;--c6:#777f88;"
+    "--warn:#fff4d6;--c0:#4477aa;--c1:#d1495b;--c2:#228833;--c3:#8a7518;--c4:#2585ab;--c5:#aa3377;--c6:#777f88;"
     "--c7:#3d3a8c}\n"
     "@media screen and (prefers-color-scheme:dark){:root{--ground:#12171c;--card:#1b222a;--ink:#e6ebf0;--soft:#9dabb8;"
     "--line:#36414c;--warn:#3a3115;--c0:#7aaee0;--c1:#ee7788;--c2:#55b868;--c3:#d6c158;--c4:#66ccee;--c5:#e07fb8;"

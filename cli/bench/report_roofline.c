@@ -140,23 +140,37 @@ static void write_grid(const struct scales *scales, FILE *out)
             (LEFT + WIDTH - RIGHT) / 2, HEIGHT - 8, (TOP + HEIGHT - BOTTOM) / 2, (TOP + HEIGHT - BOTTOM) / 2);
 }
 
-/* A label along a line that rises by `rise` pixels a pixel from (x, y): at the first place where it covers nothing.
- * 0 where there is none. */
-static int label_line(struct boxes *boxes, const char *text, double x, double y, double end, double rise, FILE *out)
+/* A label along a line that rises by `rise` pixels a pixel from (x, y), above or below it: at the first place where it
+ * covers nothing. 0 where there is none. */
+static int label_line(struct boxes *boxes, const char *text, double x, double y, double end, double rise, int below,
+                      FILE *out)
 {
     const double length = CHARACTER * (double)strlen(text), along = 1 / sqrt(1 + rise * rise);
+    const double middle = below ? 9 / along : -8, foot = below ? 13 / along : -4;
     for (double at = x + 6; at + length * along < end; at += 8) {
         int room = 1;
         for (double step = 4; step < length && room; step += 6)
-            room = is_free(boxes, &(struct box){at + step * along, y - (at + step * along - x) * rise - 8, 8, 11});
+            room = is_free(boxes, &(struct box){at + step * along, y - (at + step * along - x) * rise + middle, 8, 11});
         if (!room)
             continue;
         for (double step = 4; step < length; step += 6)
-            cover(boxes, (struct box){at + step * along, y - (at + step * along - x) * rise - 8, 8, 11});
-        const double base = y - (at - x) * rise - 4;
+            cover(boxes, (struct box){at + step * along, y - (at + step * along - x) * rise + middle, 8, 11});
+        const double base = y - (at - x) * rise + foot;
         fprintf(out, "<text class=\"roof-name\" x=\"%.1f\" y=\"%.1f\" transform=\"rotate(%.1f %.1f %.1f)\">%s</text>\n",
                 at, base, -atan(rise) * 57.29578, at, base, text);
         return 1;
+    }
+    return 0;
+}
+
+/* Whether the next slope above is too near for a label between them. */
+static int is_crowded(const struct scales *scales, const json_t *limits, double rate, double rise)
+{
+    const double decade = (HEIGHT - TOP - BOTTOM) / (scales->y_high - scales->y_low);
+    for (size_t i = 0; i < 4; i++) {
+        const double gap = log10(positive_of(limits, levels[i][0])) - rate;
+        if (gap > 0 && gap * decade < 14 * sqrt(1 + rise * rise))
+            return 1;
     }
     return 0;
 }
@@ -177,7 +191,8 @@ static void write_roofs(const struct scales *scales, const json_t *limits, struc
         fprintf(out, "<line class=\"roof\" x1=\"%.1f\" y1=\"%.1f\" x2=\"%.1f\" y2=\"%.1f\"/>", x_of(scales, begin),
                 y_of(scales, begin + rate), x_of(scales, corner), y_of(scales, peak));
         snprintf(text, sizeof text, "%s %.0f GB/s", levels[i][1], pow(10, rate - 9));
-        label_line(boxes, text, x_of(scales, begin), y_of(scales, begin + rate), x_of(scales, corner), rise, out);
+        label_line(boxes, text, x_of(scales, begin), y_of(scales, begin + rate), x_of(scales, corner), rise,
+                   is_crowded(scales, limits, rate, rise), out);
     }
     if (!isfinite(peak))
         return;
@@ -185,8 +200,8 @@ static void write_roofs(const struct scales *scales, const json_t *limits, struc
             y_of(scales, peak), WIDTH - RIGHT, y_of(scales, peak));
     snprintf(text, sizeof text, "FMA peak %.0f GFLOP/s", pow(10, peak - 9));
     const double right = fmax(x_of(scales, first), WIDTH - RIGHT - 12 - CHARACTER * (double)strlen(text));
-    if (!label_line(boxes, text, right, y_of(scales, peak), WIDTH - RIGHT, 0, out))
-        label_line(boxes, text, x_of(scales, first), y_of(scales, peak), WIDTH - RIGHT, 0, out);
+    if (!label_line(boxes, text, right, y_of(scales, peak), WIDTH - RIGHT, 0, 0, out))
+        label_line(boxes, text, x_of(scales, first), y_of(scales, peak), WIDTH - RIGHT, 0, 0, out);
 }
 
 /* A dot's number beside it, farther away with a line where it is crowded. */
