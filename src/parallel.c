@@ -51,8 +51,49 @@ struct call {
     lw_task task;
     void *argument;
     size_t count;
-    fenv_t mode; /* the caller's */
+    fenv_t mode;            /* the caller's */
+    atomic_ullong cpus[16]; /* on which a thread of the call runs already */
 };
+
+#if defined(__linux__)
+/* A thread that slept may be woken on the CPU of a thread of the same call, and the two would then take turns there for
+ * several milliseconds, until the kernel looks for balance: at each barrier one of them waits for the other. So it goes
+ * to another CPU that it may use; what it may use stays what it was. */
+static void go_elsewhere(struct call *call)
+{
+    cpu_set_t allowed, others;
+    if (sched_getaffinity(0, sizeof allowed, &allowed) != 0)
+        return;
+    others = allowed;
+    for (int cpu = 0; cpu < CPU_SETSIZE; cpu++)
+        if (call->cpus[cpu / 64] >> cpu % 64 & 1)
+            CPU_CLR(cpu, &others);
+    if (CPU_COUNT(&others) > 0 && sched_setaffinity(0, sizeof others, &others) == 0)
+        sched_setaffinity(0, sizeof allowed, &allowed);
+}
+
+/* True if no thread of the call was here before. */
+static bool settle(struct call *call)
+{
+    const int cpu = sched_getcpu();
+    if (cpu < 0 || cpu >= CPU_SETSIZE)
+        return true;
+    const unsigned long long bit = 1ull << cpu % 64;
+    return !(atomic_fetch_or_explicit(&call->cpus[cpu / 64], bit, memory_order_relaxed) & bit);
+}
+#endif
+
+static void find_a_cpu(struct call *call)
+{
+#if defined(__linux__)
+    if (settle(call))
+        return;
+    go_elsewhere(call);
+    settle(call);
+#else
+    (void)call;
+#endif
+}
 
 static void run_in_mode(const struct call *call, size_t index, size_t count)
 {
@@ -113,8 +154,14 @@ void lw_parallel_run(size_t count, lw_parallel parallel, void *pool, lw_task tas
         task(argument, 0, 1);
         return;
     }
+    find_a_cpu(&call);
 #pragma omp parallel num_threads((int)count)
-    run_in_mode(&call, (size_t)omp_get_thread_num(), (size_t)omp_get_num_threads());
+    {
+        const size_t index = (size_t)omp_get_thread_num();
+        if (index > 0)
+            find_a_cpu(&call);
+        run_in_mode(&call, index, (size_t)omp_get_num_threads());
+    }
 }
 
 #define SPINS \

@@ -5,6 +5,7 @@
  * result has the bits of the same work on one thread. LW_ROUNDS sets the number of forks (30): `make check-all` makes
  * 1,000.
  */
+#define _GNU_SOURCE
 #include "every_isa.h"
 #include "scenario.h"
 
@@ -12,6 +13,7 @@
 #include <fenv.h>
 #include <omp.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -176,6 +178,40 @@ static size_t threads_of_process(void)
     if (folder)
         closedir(folder);
     return count;
+}
+
+/* Threads that wake on one CPU part; on which CPUs each may run is what it was, also where there is only one. */
+Test(processes, cpus_stay_the_callers)
+{
+    harness h;
+    shared_model(&h, LW_LSTM, lw_isa_get());
+    uint64_t want = work(&h, 1);
+    cpu_set_t all, one;
+    cr_assert_eq(sched_getaffinity(0, sizeof all, &all), 0);
+    CPU_ZERO(&one);
+    CPU_SET(sched_getcpu(), &one);
+    for (int k = 0; k < 20; k++) {
+        const cpu_set_t *mask = k % 5 == 4 ? &one : &all;
+        for (int pass = 0; pass < 2; pass++) {
+            DIR *folder = opendir("/proc/self/task");
+            cr_assert(folder);
+            for (struct dirent *entry; (entry = readdir(folder));) {
+                cpu_set_t now;
+                int id = atoi(entry->d_name);
+                if (id == 0)
+                    continue;
+                if (pass == 0)
+                    cr_assert_eq(sched_setaffinity(id, sizeof *mask, mask), 0);
+                else if (sched_getaffinity(id, sizeof now, &now) == 0)
+                    cr_expect(CPU_EQUAL(&now, mask), "round %d: thread %d may run elsewhere than before", k, id);
+            }
+            closedir(folder);
+            if (pass == 0)
+                cr_assert_eq(work(&h, 2), want);
+        }
+        usleep(2000);
+    }
+    harness_destroy(&h);
 }
 
 /* Inside a region of the caller's each call stays on its thread: no teams of teams. */
