@@ -5,7 +5,6 @@
  * result has the bits of the same work on one thread. LW_ROUNDS sets the number of forks (30): `make check-all` makes
  * 1,000.
  */
-#define _GNU_SOURCE
 #include "every_isa.h"
 #include "scenario.h"
 
