@@ -20,7 +20,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 import latchwork.onnxruntime as provider
 
-PAUSE = 0.005  # until the threads of the side before have stopped to spin
+PAUSE = 0.06  # until the threads of the side before have stopped to spin: ONNX Runtime's do for some 40 ms
 GATES = {'LSTM': 4, 'GRU': 3, 'RNN': 1}
 # name, operator, (T, B, I, H, layers), direction
 ROWS = [

@@ -19,16 +19,13 @@ bool lw_context_need(const lw_context *context, size_t steps, size_t batch, size
     return true;
 }
 
-#define MOST_REST ((size_t)63) /* calls on one thread before several are tried again */
+#define LEAST_REST ((uint64_t)5000000) /* nanoseconds on one thread before several are tried again */
+#define MOST_REST ((uint64_t)320000000)
 
-size_t lw_context_threads(lw_context *context)
+size_t lw_context_threads(const lw_context *context)
 {
     size_t threads = lw_min(lw_parallel_threads(context->threads), context->team_count);
-    if (threads > 1 && context->rest > 0) {
-        context->rest--;
-        return 1;
-    }
-    return threads;
+    return context->rest_until && lw_nanoseconds() < context->rest_until ? 1 : threads;
 }
 
 void lw_context_learn(lw_context *context)
@@ -40,8 +37,13 @@ void lw_context_learn(lw_context *context)
     for (size_t team = 0; team < schedule->teams; team++)
         for (size_t side = 0; side < 3; side++)
             late |= lw_barrier_was_late(&context->teams[team].side[side]);
-    context->patience = late ? lw_min(MOST_REST, 2 * context->patience + 1) : context->patience / 2;
-    context->rest = late ? context->patience : 0;
+    if (late) {
+        context->patience = context->patience ? context->patience * 2 : LEAST_REST;
+        context->patience = context->patience < MOST_REST ? context->patience : MOST_REST;
+    } else {
+        context->patience = context->patience > LEAST_REST ? context->patience / 2 : 0;
+    }
+    context->rest_until = late ? lw_nanoseconds() + context->patience : 0;
 }
 
 lw_status lw_context_grow(lw_context *context, size_t floats)

@@ -33,9 +33,9 @@ struct lw_context {
     size_t team_count;
     struct lw_plan step_plan; /* one step of LW_SHORT_ROWS: where the short way finds its scratch */
     double step_cycles;       /* predicted, of one row and step on one thread */
-    /* On a busy machine threads keep missing each other: then the next `rest` calls run on one, and more of them each
-     * time that it happens again. */
-    size_t rest, patience;
+    /* On a busy machine threads keep missing each other: then calls run on one thread for some time, and longer each
+     * time that it happens again. Nanoseconds. */
+    uint64_t rest_until, patience;
     struct lw_plan call_plan; /* of the call that is running */
 };
 
@@ -44,7 +44,7 @@ void lw_context_free(lw_context *context);
 /* Floats of workspace that any run of that size can need, whatever number of threads it gets; false on overflow. */
 bool lw_context_need(const lw_context *context, size_t steps, size_t batch, size_t *floats);
 /* Threads for the next call, and what is learned from a call that used several. */
-size_t lw_context_threads(lw_context *context);
+size_t lw_context_threads(const lw_context *context);
 void lw_context_learn(lw_context *context);
 lw_status lw_context_grow(lw_context *context, size_t floats);
 

@@ -164,8 +164,15 @@ void lw_parallel_run(size_t count, lw_parallel parallel, void *pool, lw_task tas
     }
 }
 
-#define SPINS \
-    ((size_t)2000)       /* some 20 to 50 microseconds: idle machines' threads never differ by that in a short step */
+uint64_t lw_nanoseconds(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+/* Some 20 to 50 microseconds: the threads of an idle machine never differ by that in a short step. */
+#define SPINS ((size_t)2000)
 #define SPIN_CYCLES 64.0 /* of one turn */
 #define YIELDS 200       /* then the others are away for long: sleep */
 #define SLEEP_NANOSECONDS 50000

@@ -18,6 +18,8 @@ size_t lw_parallel_threads(size_t wanted);
 typedef void (*lw_task)(void *argument, size_t index, size_t count);
 void lw_parallel_run(size_t count, lw_parallel parallel, void *pool, lw_task task, void *argument);
 
+uint64_t lw_nanoseconds(void); /* of a clock that only goes forward */
+
 /*
  * All `count` threads wait for each other: each spins for a while, then yields, then sleeps for short times.
  *
