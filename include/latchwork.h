@@ -135,14 +135,14 @@ typedef struct lw_machine {
 LW_API lw_status lw_machine_query(lw_machine *machine);
 
 /* Measures the peak of f32 fused multiply-adds on `threads` threads (0: all) for the current instruction set,
- * in flop/s (a multiply-add counts two). Takes about 50 ms. 0.0 when the threads could not be had. */
+ * in flop/s (a multiply-add counts two). Takes about 50 ms. 0.0 when not all of the threads could be had. */
 LW_API double lw_machine_peak(size_t threads);
 
 /* The limits of the machine for the current instruction set, all `threads` together: multiply-adds, and reading from
  * buffers that fit each level of the memory hierarchy (0 where the level is unknown). `size` is set by the caller. */
 typedef struct lw_limits {
     size_t size;
-    size_t threads;
+    size_t threads;          /* that ran: fewer than asked for where not all could be had */
     double flops;            /* flop/s */
     double l1, l2, l3, dram; /* byte/s */
 } lw_limits;

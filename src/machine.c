@@ -27,6 +27,7 @@ struct race {
     struct lw_barrier start;
     const float *data; /* each thread's own part of it is read; NULL: multiply-adds */
     size_t floats;     /* of a part */
+    size_t ran;        /* threads that did it */
     double rates[LW_MOST_THREADS];
 };
 
@@ -71,6 +72,8 @@ static void race_thread(void *argument, size_t index, size_t count)
         best = rate > best ? rate : best;
     }
     race->rates[index] = best;
+    if (index == 0)
+        race->ran = count;
 }
 
 static double run_race(struct race *race, size_t threads)
@@ -79,7 +82,7 @@ static double run_race(struct race *race, size_t threads)
         race->rates[i] = 0.0;
     lw_parallel_run(threads, NULL, NULL, race_thread, race);
     double sum = 0.0;
-    for (size_t i = 0; i < threads; i++)
+    for (size_t i = 0; i < race->ran; i++)
         sum += race->rates[i];
     return sum;
 }
@@ -90,9 +93,11 @@ double lw_machine_measure_peak(size_t threads)
     if (!race)
         return 0.0;
     race->kernels = lw_kernels_of(lw_dispatch_current());
-    double rate = run_race(race, lw_parallel_threads(threads));
+    const size_t wanted = threads ? threads : lw_parallel_threads(0);
+    const double rate = run_race(race, lw_parallel_threads(threads));
+    const bool all = race->ran == wanted;
     lw_free(race);
-    return rate;
+    return all ? rate : 0.0;
 }
 
 /* Reading parts of `bytes` each. */
@@ -105,21 +110,22 @@ static double read_rate(struct race *race, size_t threads, size_t bytes)
 lw_status lw_machine_measure(size_t threads, lw_limits *limits)
 {
     const struct lw_caches caches = lw_cpu_caches();
-    threads = lw_parallel_threads(threads);
-    const size_t l3_part = lw_max(caches.l3 / 2 / threads, 2 * caches.l2), most = lw_max(64u << 20, 2 * caches.l3);
     struct race *race = lw_alloc(sizeof *race);
+    if (!race)
+        return lw_fail_memory(sizeof *race);
+    race->kernels = lw_kernels_of(lw_dispatch_current());
+    const double flops = run_race(race, lw_parallel_threads(threads));
+    threads = race->ran; /* among them the caches are shared out below */
+    const size_t l3_part = lw_max(caches.l3 / 2 / threads, 2 * caches.l2), most = lw_max(64u << 20, 2 * caches.l3);
     const size_t floats = threads * lw_max(most / threads, l3_part) / sizeof(float) + threads * FLOATS_IN_BLOCK;
     float *data = lw_alloc_array(floats, sizeof *data);
-    if (!race || !data) {
+    if (!data) {
         lw_free(race);
-        lw_free(data);
         return lw_fail_memory(floats * sizeof *data);
     }
     for (size_t i = 0; i < floats; i++)
         data[i] = 1.0f; /* touched, or all of it would be the same page of zeros */
-    race->kernels = lw_kernels_of(lw_dispatch_current());
-    *limits = (lw_limits){.size = sizeof *limits, .threads = threads};
-    limits->flops = run_race(race, threads);
+    *limits = (lw_limits){.size = sizeof *limits, .threads = threads, .flops = flops};
     race->data = data;
     limits->l1 = caches.l1 ? read_rate(race, threads, caches.l1 / 2) : 0.0;
     limits->l2 = caches.l2 ? read_rate(race, threads, caches.l2 / 2) : 0.0;

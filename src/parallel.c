@@ -3,7 +3,7 @@
  * The only file with OpenMP. A call opens one region; inside it threads meet at the library's own barrier.
  * A child of fork() runs on one thread for good, because OpenMP's threads did not survive the fork and the next
  * region would wait for them for ever. OpenMP ends the process when it cannot start a thread; so a thread that asks for
- * a larger team than it has had tries by itself first, and works alone where the threads cannot be had. A thread was
+ * a larger team than its last one tries by itself first, and works alone where the threads cannot be had. A thread was
  * born with the floating-point mode that its creator had at that time: it takes over the caller's for the call and gets
  * its own back, so that results depend on the caller's mode alone.
  */
@@ -110,7 +110,7 @@ static void pool_task(void *argument, size_t index)
     run_in_mode(call, index, call->count);
 }
 
-static _Thread_local size_t proven = 1; /* the largest team that this thread has had */
+static _Thread_local size_t team = 1; /* this thread's last one: OpenMP ends what a smaller one leaves over */
 static pthread_mutex_t trial = PTHREAD_MUTEX_INITIALIZER;
 
 static void *wait_for_trial(void *argument)
@@ -120,22 +120,27 @@ static void *wait_for_trial(void *argument)
     return argument;
 }
 
-/* Whether `count` threads can run at the same time: all of them start, and wait until the last one has. */
+/* Whether those that the last team lacks can run beside it: all of them start, and wait until the last one has. Two
+ * things it cannot see: regions of the caller's own on this thread, of which a smaller one ends threads too, and a
+ * stack size of OpenMP's threads (OMP_STACKSIZE) for which there is no room, because these have the default one. */
 static bool can_start(size_t count)
 {
     pthread_t threads[LW_MOST_THREADS];
-    size_t started = 1;
-    if (count <= proven)
+    size_t started = lw_min(team, count);
+    if (started == count) {
+        team = count;
         return true;
+    }
     pthread_mutex_lock(&trial);
     while (started < count && pthread_create(&threads[started], NULL, wait_for_trial, NULL) == 0)
         started++;
     pthread_mutex_unlock(&trial);
-    for (size_t i = 1; i < started; i++)
+    for (size_t i = team; i < started; i++)
         pthread_join(threads[i], NULL);
-    if (started == count)
-        proven = count;
-    return started == count;
+    if (started < count)
+        return false;
+    team = count;
+    return true;
 }
 
 void lw_parallel_run(size_t count, lw_parallel parallel, void *pool, lw_task task, void *argument)

@@ -152,6 +152,7 @@ struct task {
     struct rig *rig;
     size_t threads;
     uint64_t bits[2];
+    int refused;
 };
 
 static void *work(void *argument)
@@ -173,7 +174,7 @@ Test(thread_faults, threads_that_cannot_be_started, .timeout = 120)
         options.threads = threads;
         ASSERT_OK(lw_tape_create(r.model, &options, &r.tape));
         for (int can = 0; can <= (int)threads; can++) {
-            struct task task = {&r, threads, {0, 0}};
+            struct task task = {.rig = &r, .threads = threads};
             pthread_t thread;
             atomic_store(&allowed, atomic_load(&running) + 1 + can); /* one is the thread below */
             cr_assert_eq(pthread_create(&thread, NULL, work, &task), 0);
@@ -187,6 +188,66 @@ Test(thread_faults, threads_that_cannot_be_started, .timeout = 120)
     cr_assert_gt(refused, 5, "only %d threads were refused", refused);
     r.tape = NULL;
     rig_destroy(&r);
+}
+
+/* A smaller team ends the threads that it leaves over (libgomp's does): those that a larger one then lacks may be
+ * refused, and are asked for alone. */
+static void *shrink_and_grow(void *argument)
+{
+    struct task *task = argument;
+    const int before = atomic_load(&running);
+    task->bits[0] = run(task->rig, 4);
+    run(task->rig, 2);
+    for (int wait = 0; wait < 500 && atomic_load(&running) > before + 1; wait++)
+        usleep(1000);
+    atomic_store(&allowed, before + 3);
+    atomic_store(&refused, 0);
+    task->bits[0] = task->bits[0] == run(task->rig, 4) ? task->bits[0] : 0;
+    task->refused = atomic_load(&refused);
+    run(task->rig, 2);
+    for (int wait = 0; wait < 500 && atomic_load(&running) > before + 1; wait++)
+        usleep(1000);
+    atomic_store(&allowed, atomic_load(&running));
+    task->bits[1] = run(task->rig, 4);
+    return NULL;
+}
+
+Test(thread_faults, larger_team_after_a_smaller_one, .timeout = 120)
+{
+    struct rig r;
+    rig_create(&r, 1);
+    const uint64_t expected = run(&r, 1);
+    struct task task = {.rig = &r};
+    pthread_t thread;
+    cr_assert_eq(pthread_create(&thread, NULL, shrink_and_grow, &task), 0);
+    pthread_join(thread, NULL);
+    atomic_store(&allowed, -1);
+    cr_assert_eq(task.refused, 0, "%d threads were refused, though the two that the team lacked could be had",
+                 task.refused);
+    cr_assert(task.bits[0] == expected && task.bits[1] == expected, "other bits");
+    rig_destroy(&r);
+}
+
+static void *measure_alone(void *argument)
+{
+    lw_limits *limits = argument;
+    limits->size = sizeof *limits;
+    atomic_store(&allowed, atomic_load(&running));
+    cr_expect_eq(lw_machine_peak(2), 0.0, "the peak of two threads without the second");
+    cr_expect_eq(lw_machine_limits(2, limits), LW_OK);
+    return NULL;
+}
+
+/* A figure that is said to be of two threads is of two threads. */
+Test(thread_faults, limits_are_of_the_threads_that_ran, .timeout = 120)
+{
+    lw_limits limits = {0};
+    pthread_t thread;
+    cr_assert_eq(pthread_create(&thread, NULL, measure_alone, &limits), 0);
+    pthread_join(thread, NULL);
+    atomic_store(&allowed, -1);
+    cr_assert_eq(limits.threads, 1, "%zu threads", limits.threads);
+    cr_assert(limits.flops > 0.0 && limits.dram > 0.0);
 }
 
 static atomic_long alarms;
