@@ -125,11 +125,20 @@ lw_status lw_members_next(lw_members *m, lw_member *member, bool *more)
 static bool has_long_string(lw_span span)
 {
     size_t since = 0;
+    bool inside = false; /* a string, where a separator is a byte like any other */
     for (size_t i = 0; i < span.length; i++, since++) {
+        const char c = span.text[i];
         if (since > SHORT_TOKEN)
             return true;
-        if (strchr("\":,[]{}", span.text[i]) && span.text[i])
+        if (inside && c == '\\') {
+            i++;
+            since++;
+        } else if (c == '"') {
+            inside = !inside;
             since = 0;
+        } else if (!inside && c && strchr(":,[]{}", c)) {
+            since = 0;
+        }
     }
     return since > SHORT_TOKEN;
 }

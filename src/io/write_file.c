@@ -70,10 +70,11 @@ static bool is_at(int file, const char *path)
            opened.st_ino == named.st_ino && S_ISREG(opened.st_mode);
 }
 
-/* Removes a file that nobody holds. False if somebody does, or it may not be removed. */
+/* Removes a file that nobody holds. False if somebody does, or it may not be removed. For writing, because NFS gives
+ * an exclusive lock to no other descriptor. */
 static bool remove_stale(const char *path)
 {
-    int file = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC | O_NOFOLLOW);
+    int file = open(path, O_WRONLY | O_NONBLOCK | O_CLOEXEC | O_NOFOLLOW);
     if (file < 0)
         return false;
     bool removed = flock(file, LOCK_EX | LOCK_NB) == 0 && is_at(file, path) && unlink(path) == 0;
