@@ -47,6 +47,7 @@ static lw_status make_room(lw_tape *tape, size_t steps, size_t batch)
     if (floats <= r->input_floats && 2 * batch <= r->lengths_count && segments <= r->state_count &&
         batch == r->state_rows)
         return LW_OK;
+    tape->recorded &= !r->used; /* a run that was kept here is gone; one that is recorded is not */
     lw_retrace_free(r);
     r->input = lw_alloc_array(floats, sizeof *r->input);
     r->lengths = lw_alloc_array(2 * batch, sizeof *r->lengths);
@@ -99,13 +100,17 @@ static void keep_input(lw_tape *tape, const lw_io *io)
                    io->input + t * io->input_step_stride + row * io->input_row_stride, width * sizeof(float));
 }
 
-/* Forward through all segments without a recording, keeping the state before each. */
+/* Masks belong to recorded runs: with them each segment is recorded on the way forward, over the one before it. */
+static bool is_regular(const lw_tape *tape)
+{
+    return tape->regularisation.size > 0;
+}
+
+/* Forward through all segments, keeping the state before each. */
 static lw_status run_segments(lw_tape *tape, lw_state *state, const lw_io *io)
 {
     struct lw_retrace *r = &tape->retrace;
     lw_state *walking = r->gradient[0]; /* free until the way back */
-    /* Masks belong to recorded runs: each segment is recorded over the one before it. */
-    const bool regular = tape->regularisation.size > 0;
     keep_input(tape, io);
     if (state)
         memcpy(walking->vectors, state->vectors, lw_state_vector_bytes(state));
@@ -122,7 +127,8 @@ static lw_status run_segments(lw_tape *tape, lw_state *state, const lw_io *io)
         else if (i + 1 == r->segments)
             call.io.output = io->output; /* the segments before hand their states on, and no output */
         const struct lw_part part = {.first_step = i * tape->segment, .whole_lengths = r->lengths};
-        lw_status status = regular ? lw_tape_record_part(tape, walking, &call.io, &part) : lw_forward_run(&call);
+        lw_status status = is_regular(tape) ? lw_tape_record_part(tape, walking, &call.io, &part)
+                                            : lw_forward_run(&call);
         if (status)
             return status;
     }
@@ -148,10 +154,10 @@ lw_status lw_tape_run(lw_tape *tape, const float *const *parameters, lw_state *s
     if (!lw_retrace_need(tape, io->steps, io->batch))
         return lw_fail(LW_ERR_SHAPE, "the tape of %zu steps and %zu rows overflows", io->steps, io->batch);
     status = make_room(tape, io->steps, io->batch);
-    if (status) {
-        tape->recorded &= !r->used; /* a run that was kept here is gone; one that is recorded is not */
+    if (!status && is_regular(tape))
+        status = lw_tape_prepare(tape, tape->segment, io->batch);
+    if (status)
         return status;
-    }
     lw_tape_take(tape, parameters);
     tape->recorded = false;
     r->used = true;

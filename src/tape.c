@@ -183,8 +183,8 @@ static size_t arrange(const lw_tape *tape, float *base, size_t T, size_t batch, 
         space->dy[i] = place(&shelf, lw_max(steps, batch), space->dy_stride);
     space->rows = lw_min(lw_max(steps, batch), lw_max(1, BACK_ROWS / lw_max(1, batch)) * batch);
     space->d = place(&shelf, space->rows, space->d_stride);
-    space->aux = place(&shelf, aux ? space->rows : 0, space->aux_stride);
-    space->projected = place(&shelf, projected ? space->rows : 0, space->projected_stride);
+    space->aux = aux ? place(&shelf, space->rows, space->aux_stride) : NULL;
+    space->projected = projected ? place(&shelf, space->rows, space->projected_stride) : NULL;
     space->dh = place(&shelf, batch, space->dh_stride);
     space->dc = place(&shelf, batch, space->dc_stride);
     space->wide = place(&shelf, batch, space->wide_stride);
@@ -203,25 +203,26 @@ size_t lw_tape_need(const lw_tape *tape, size_t steps, size_t batch)
     return lw_mul(arrange(tape, NULL, steps, batch, &recording, NULL, &space), sizeof(float), &bytes) ? bytes : 0;
 }
 
-/* Memory for a run, at least; what was recorded before is lost only when there is room for the new one. */
-static lw_status prepare(lw_tape *tape, size_t steps, size_t batch)
+lw_status lw_tape_prepare(lw_tape *tape, size_t steps, size_t batch)
 {
     const size_t bytes = lw_tape_need(tape, steps, batch), floats = bytes / sizeof(float);
+    const bool more_rows = batch > tape->row_capacity || !tape->row_memory, more = floats > tape->memory_floats;
     if (!bytes)
         return lw_fail(LW_ERR_SHAPE, "the tape of %zu steps and %zu rows overflows", steps, batch);
-    if (batch > tape->row_capacity || !tape->row_memory) {
-        size_t *rows = lw_alloc_array(2 * batch, sizeof *rows);
-        if (!rows)
-            return lw_fail_memory(2 * batch * sizeof *rows);
+    size_t *rows = more_rows ? lw_alloc_array(2 * batch, sizeof *rows) : tape->row_memory;
+    float *memory = more ? lw_alloc(bytes) : tape->memory;
+    if (!rows || !memory) {
+        const size_t missing = rows ? bytes : 2 * batch * sizeof *rows;
+        lw_free(more_rows ? rows : NULL);
+        lw_free(more ? memory : NULL);
+        return lw_fail_memory(missing);
+    }
+    if (more_rows) {
         lw_free(tape->row_memory);
         tape->row_memory = rows;
         tape->row_capacity = batch;
-        tape->recorded = false;
     }
-    if (floats > tape->memory_floats) {
-        float *memory = lw_alloc(bytes);
-        if (!memory)
-            return lw_fail_memory(bytes);
+    if (more) {
         lw_free(tape->memory);
         tape->memory = memory;
         tape->memory_floats = floats;
@@ -303,7 +304,7 @@ static lw_status record(lw_tape *tape, lw_state *state, const lw_io *io, const s
 /* The parameters come last: until there is memory for the run, the one before it stays good. */
 lw_status lw_tape_record(lw_tape *tape, const float *const *parameters, lw_state *state, const lw_io *io)
 {
-    lw_status status = prepare(tape, io->steps, io->batch);
+    lw_status status = lw_tape_prepare(tape, io->steps, io->batch);
     if (status)
         return status;
     lw_tape_take(tape, parameters);
@@ -312,6 +313,6 @@ lw_status lw_tape_record(lw_tape *tape, const float *const *parameters, lw_state
 
 lw_status lw_tape_record_part(lw_tape *tape, lw_state *state, const lw_io *io, const struct lw_part *part)
 {
-    lw_status status = prepare(tape, io->steps, io->batch);
+    lw_status status = lw_tape_prepare(tape, io->steps, io->batch);
     return status ? status : record(tape, state, io, part);
 }

@@ -54,6 +54,8 @@ size_t lw_tape_need(const lw_tape *tape, size_t steps, size_t batch); /* bytes; 
 lw_status lw_tape_check(const lw_tape *tape, const float *const *parameters);
 /* Packs them for the way forward and transposed for the way back. */
 void lw_tape_take(lw_tape *tape, const float *const *parameters);
+/* Memory for a recorded run, at least; what was recorded before is lost only when there is room for the new one. */
+lw_status lw_tape_prepare(lw_tape *tape, size_t steps, size_t batch);
 /* Runs and records a run, io checked and its strides filled in, from a state that receives the final values; or a
  * segment of a longer run. */
 lw_status lw_tape_record(lw_tape *tape, const float *const *parameters, lw_state *state, const lw_io *io);
