@@ -523,15 +523,16 @@ typedef struct lw_tape lw_tape;
 LW_API lw_status lw_tape_create(const lw_model *model, const lw_context_options *options, lw_tape **tape);
 LW_API void lw_tape_destroy(lw_tape *tape);
 /* Bytes that a tape holds for T steps and B rows: for each layer and direction 5 * T * B * H floats of an LSTM (4 of a
- * GRU, none of an RNN) beside its input and output, and, once, what the way back through the widest layer takes: its
- * gates' gradients and those of its input and output. 0 where the size overflows. */
+ * GRU, none of an RNN) beside its input and output, and, once, what the way back through the widest layer takes: the
+ * gradients of its input and output, and its gates' of some 256 steps x rows (of one step where B is larger). 0 where
+ * the size overflows. */
 LW_API size_t lw_tape_bytes(const lw_tape *tape, size_t steps, size_t batch);
 
 /* Memory for time: with `steps` above 0 a forward run keeps its input and the states at every `steps`-th step alone,
  * and lw_tape_backward runs each segment forward once more before it goes back through it. The gradients have the same
  * bits; of the activations only a segment's are held, so that segments of about sqrt(T) steps need memory of that
- * order. For models without reverse layers (LW_ERR_UNSUPPORTED otherwise). 0: off, as after lw_tape_create. Forgets
- * the last run. */
+ * order. With regularisation each segment is recorded on the way forward too. For models without reverse layers
+ * (LW_ERR_UNSUPPORTED otherwise). 0: off, as after lw_tape_create. Forgets the last run. */
 LW_API lw_status lw_tape_set_segment(lw_tape *tape, size_t steps);
 
 /*
@@ -539,7 +540,7 @@ LW_API lw_status lw_tape_set_segment(lw_tape *tape, size_t steps);
  * matter of tapes alone: lw_run and lw_step apply none of it, and at rates of 0 a tape's bits are lw_run's.
  *
  * Dropout of an activation sets it to 0 at its rate p and multiplies it by 1 / (1 - p) otherwise, so that its
- * expectation stays (Srivastava et al. 2014). Of `recurrent` layers what is dropped is what they hand on, not their
+ * expectation stays (Srivastava et al. 2014). Of recurrent layers what is dropped is what they hand on, not their
  * state, and of a bidirectional one the joined output. With d the mask of zoneout, 1 at its rate and else 0, and h', c'
  * what section 11 gives:
  *     recurrent dropout   m * h takes the place of h wherever a matrix is applied to it (R h, R_n (r * h)), the same m
@@ -555,10 +556,11 @@ LW_API lw_status lw_tape_set_segment(lw_tape *tape, size_t steps);
  * (Steele, Lea and Flood 2014) and m(k, v) = mix(k + g (v + 1)), all modulo 2^64, units 2j and 2j + 1 of a row share
  *     m(m(m(m(m(mix(seed + g), update), 16 layer + 8 direction + kind), step), row), j)
  * of which the even unit takes bits 40 to 63 and the odd one bits 8 to 31, as a number below 2^24; it is dropped, or
- * zoned out, when that is less than the rate times 2^24, rounded. `kind` is 0 for the input (layer 0), 1 for an output,
- * 2 for recurrent dropout, 3 for zoneout of h, 4 of c; `direction` 1 for kinds 2 to 4 of the reverse half of a
- * bidirectional layer, else 0; `step` the time, from 0, but 0 where a mask is the same at each step and for
- * LW_OUTPUT_LAST's only output; `row` the caller's.
+ * zoned out, when that is less than the threshold: the rate times 2^24, rounded, at most 2^24 - 1. The threshold over
+ * 2^24 is also the p of 1 / (1 - p) and the d of LW_EXPECTED; both factors are rounded to float. `kind` is 0 for the
+ * input (layer 0), 1 for an output, 2 for recurrent dropout, 3 for zoneout of h, 4 of c; `direction` 1 for kinds 2 to 4
+ * of the reverse half of a bidirectional layer, else 0; `step` the time, from 0, but 0 where a mask is the same at each
+ * step and for LW_OUTPUT_LAST's only output; `row` the caller's.
  */
 #define LW_VARIATIONAL 1u /* `input`, `between`, `output`: one mask for all steps of a row (Gal and Ghahramani 2016) */
 #define LW_EXPECTED 2u    /* draw nothing: no dropout, and zoneout with d its rate. For measuring; no way back */
@@ -615,8 +617,9 @@ typedef struct lw_gradients {
         .size = sizeof(lw_gradients) \
     }
 
-/* Walks back through the last forward run. LW_ERR_ARGUMENT without one, or where two of the arrays overlap. May be
- * called again, with other gradients. */
+/* Walks back through the last forward run. LW_ERR_ARGUMENT without one, or where two of the arrays overlap, each taken
+ * from its first float to its last; LW_ERR_UNSUPPORTED after a run with LW_EXPECTED. May be called again, with other
+ * gradients. */
 LW_API lw_status lw_tape_backward(lw_tape *tape, const lw_gradients *gradients);
 
 /* ------------------------------------------------------------------------------------------------------

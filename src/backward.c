@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Backpropagation through time over a recorded run: levels from the last to the first, steps against the order in which
- * they were walked, then the gradients of the weights as sums over all of time. Called by api_tape.c; knows no cell by
- * name and no kernel.
+ * they were walked; after every few steps, while those are in the cache, what they give to the weights' gradients is
+ * added to sums that go on over all of time. Called by retrace.c; knows no cell by name and no kernel.
  *
  * The threads share the units of each step and the panels of each sum, so every sum is made by one thread, in an order
  * that depends on nothing else. Rows are sorted as in the recording: the active ones of a step are the first ones.
@@ -130,7 +130,7 @@ static void input_gradient(const struct back_worker *w, const struct lw_back_wei
 static const float *walked(const float *rows, size_t first, size_t count, size_t stride, bool reverse, ptrdiff_t *step)
 {
     *step = reverse ? (ptrdiff_t)stride : -(ptrdiff_t)stride;
-    return rows ? rows + (reverse ? first : first + count - 1) * stride : NULL;
+    return rows && count ? rows + (reverse ? first : first + count - 1) * stride : rows;
 }
 
 /* A level without memory: `count` rows, a part of them at a time. */
@@ -225,6 +225,8 @@ static bool back_zoneout(struct back_worker *w, size_t index, const struct back_
     const struct lw_back_space *space = w->space;
     const size_t stride = space->wide_stride;
     struct lw_back *b = &step->back;
+    if (!step->fed && !masks->hidden.used && !masks->cell.used)
+        return true;
     for (size_t r = 0; r < b->rows; r++) {
         float *dh = b->dh + r * b->dh_stride;
         struct lw_mask_row m = mask_row(w, &masks->hidden, t, r, 0);

@@ -55,8 +55,8 @@ struct lw_back_step {
     size_t fed_stride;
 };
 
-/* What the gradients of a layer's weights are summed over: all steps and rows, from the last to the first, so that a
- * sequence may be gone back through in segments with the same sums. Row k of each is `step` floats from row k - 1. */
+/* What the gradients of a layer's weights are summed over: the rows of some steps, against the order in which they were
+ * walked, so that a sequence may be gone back through a part at a time with the same sums. Row k of each is `step` floats from row k - 1. */
 struct lw_back_sum {
     size_t count;
     const float *d, *x, *h, *aux, *projected; /* h: the state before the step */

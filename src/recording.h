@@ -26,7 +26,9 @@ struct lw_record {
 struct lw_level_record {
     struct lw_record side[2];
     size_t trail_stride, gates_stride;
-    float *joined; /* (steps, rows, joined_stride) directions side by side, with dropout; NULL with one and without */
+    /* (steps or 1, rows, joined_stride) what dropout leaves of the directions side by side; NULL with one direction and
+     * no dropout of it. */
+    float *joined;
     size_t joined_stride;
     struct view in; /* what the level read */
     struct view out;

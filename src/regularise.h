@@ -2,14 +2,15 @@
 /*
  * Masks of dropout and zoneout from counters, as section 9 of latchwork.h defines them: an element depends on its place
  * alone, so a mask is the same for any number of threads, however it is cut, and need not be kept: the way back makes
- * it again. Used by forward.c, walk.c and backward.c around the kernels, which know nothing of it.
+ * it again. Used by forward.c, walk.c and backward.c around the kernels, which know nothing of it, and by tape.c, which
+ * makes room for what they change.
  */
 #ifndef LW_REGULARISE_H
 #define LW_REGULARISE_H
 
 #include "model.h"
 
-enum lw_mask_kind { LW_MASK_INPUT, LW_MASK_OUTPUT, LW_MASK_RECURRENT, LW_MASK_HIDDEN, LW_MASK_CELL, LW_MASK_KINDS };
+enum lw_mask_kind { LW_MASK_INPUT, LW_MASK_OUTPUT, LW_MASK_RECURRENT, LW_MASK_HIDDEN, LW_MASK_CELL };
 
 /* All masks of one kind at one place. */
 struct lw_mask {

@@ -101,6 +101,8 @@ static bool feed_back(struct walk *k, struct lw_step *step, size_t t)
     const struct lw_level *level = &w->model->levels[k->index];
     const struct lw_record *record = &k->record->side[k->d];
     size_t begin, end;
+    if (!record->fed && !record->cells)
+        return true;
     if (record->fed) {
         float *fed = step_rows(w, record->fed, t, k->stride);
         lw_mask_share(level->output, k->side->member, k->parts, &begin, &end);
