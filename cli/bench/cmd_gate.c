@@ -68,9 +68,10 @@ static const struct option options[] = {
 };
 enum { OPTIONS = sizeof options / sizeof options[0], SIDES = 2 };
 
-#define EXIT_CODES                                                                                           \
-    "Exit codes: 0 nothing is slower, 3 a workload is slower, 4 (--strict) too noisy to tell, 1 something\n" \
-    "could not be measured or read, 2 wrong arguments. docs/benchmarking.md says how it decides."
+#define EXIT_CODES                                                                                          \
+    "Exit codes: 0 nothing is slower, 3 a workload is slower, 4 (--strict) too noisy to tell, 5 the base\n" \
+    "cannot be built, 1 something could not be measured or read, 2 wrong arguments.\n"                      \
+    "docs/benchmarking.md says how it decides."
 
 static int run_gate(int argc, const char **argv);
 static int run_compare(int argc, const char **argv);
@@ -219,6 +220,17 @@ static int prepare(const struct arguments *arguments, struct gate *gate)
     return status;
 }
 
+/* An option that recorded results leave no choice to; NULL: none. */
+static const char *idle_option(const struct arguments *arguments)
+{
+    return arguments->shapes.count              ? "--shape"
+           : arguments->suites.count            ? "--suite"
+           : arguments->workloads               ? "--workloads"
+           : arguments->threads != OPTION_UNSET ? "--threads"
+           : arguments->pairs != OPTION_UNSET   ? "--pairs"
+                                                : NULL;
+}
+
 /* Both sides are open. */
 static int compare(const struct arguments *arguments, struct gate *gate)
 {
@@ -228,6 +240,9 @@ static int compare(const struct arguments *arguments, struct gate *gate)
                       gate->base.name);
     if (gate->base.results && gate->instructions)
         return misuse("%s: recorded results hold no instructions", gate->base.name);
+    if (gate->base.results && idle_option(arguments))
+        return misuse("%s: %s has no meaning with recorded results, which say what is compared", gate->base.name,
+                      idle_option(arguments));
     if (!gate->base.results)
         status = choose(arguments, &gate->suite);
     return status == EXIT_OK ? gate_run(gate) : status;

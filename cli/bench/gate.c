@@ -15,7 +15,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* A comparison has at least this many pairs; base against itself has exactly as many. */
+/* A comparison has at least this many pairs, or samples of a recorded side; base against itself has exactly as many
+ * pairs. */
 enum { LEAST_PAIRS = 10 };
 
 static size_t pairs_done;
@@ -39,6 +40,15 @@ static int add_trouble(json_t *report, const char *name, const char *blame, cons
     snprintf(text, sizeof text, "%.200s: %s%s%s", blame ? blame : "", driver_status_word(trouble->kind),
              *trouble->text ? ": " : "", trouble->text);
     return add_row(report, gate_row_failed(name, text));
+}
+
+/* A workload that is newer than the base is no fault of the new side. */
+static int add_base_trouble(json_t *report, const char *name, const struct gate *gate, const char *blame,
+                            const struct trouble *trouble)
+{
+    const int unknown = trouble->kind == DRIVER_UNSUPPORTED || trouble->kind == DRIVER_ERROR;
+    return unknown && blame == gate->base.name ? gate_report_leave_out(report, name, trouble->text)
+                                               : add_trouble(report, name, blame, trouble);
 }
 
 /* ---- both sides run ------------------------------------------------------------------------------------------- */
@@ -65,7 +75,7 @@ static int judge_workload(struct gate *gate, const struct workload *w, const cha
         gate_row_judgement(row, &judgement);
         status = add_row(report, row);
     } else {
-        status = add_trouble(report, name, sitting.blame, &sitting.trouble);
+        status = add_base_trouble(report, name, gate, sitting.blame, &sitting.trouble);
     }
     judgement_free(&judgement);
     return status;
@@ -78,7 +88,16 @@ static int count_workload(struct gate *gate, const struct workload *w, const cha
     double counts[2];
     json_t *functions;
     if (!instructions_count(&gate->base, &gate->now, w, gate->timeout, counts, &functions, &blame, &trouble))
-        return add_trouble(report, name, blame, &trouble);
+        return add_base_trouble(report, name, gate, blame, &trouble);
+    if (!(counts[0] > 0.0 && counts[1] > 0.0)) {
+        char text[200];
+        json_decref(functions);
+        snprintf(text, sizeof text,
+                 "a call came to %.0f instructions of the base and %.0f of the new side: expected "
+                 "more than none",
+                 counts[0], counts[1]);
+        return add_row(report, gate_row_failed(name, text));
+    }
     const double ratio = counts[1] / counts[0];
     const struct effect effect = {ratio, ratio, ratio, NAN, 1};
     const enum verdict verdict = ratio > 1.0 + gate->threshold           ? VERDICT_SLOWER
@@ -123,7 +142,7 @@ static int run_recorded(struct gate *gate, const json_t *benchmark, const char *
     return good;
 }
 
-/* *known 0: the other side has no such benchmark. */
+/* A benchmark of the base against the new side's recording of it, or against what runs now. */
 static int compare_benchmark(struct gate *gate, const json_t *base, const char *name, json_t *report)
 {
     double left[RECORDED_PARTS], right[RECORDED_PARTS];
@@ -139,8 +158,9 @@ static int compare_benchmark(struct gate *gate, const json_t *base, const char *
                                                            : "there are no samples of the base"));
     const struct effect effect = effect_unpaired(left, count, right, now_count, gate->seed);
     const double before = exp(middle_mean(left, count));
-    return add_row(report,
-                   gate_row(name, verdict_of(&effect, gate->threshold), &effect, before, before * effect.ratio));
+    const int few = count < LEAST_PAIRS || now_count < LEAST_PAIRS;
+    const enum verdict verdict = few ? VERDICT_NOISY : verdict_of(&effect, gate->threshold);
+    return add_row(report, gate_row(name, verdict, &effect, before, before * effect.ratio));
 }
 
 static int compare_recorded(struct gate *gate, json_t *report)

@@ -17,9 +17,9 @@
 
 json_t *gate_report_create(const char *base, const char *now, double threshold, const char *unit)
 {
-    json_t *report = json_pack("{s:{s:i, s:s, s:o, s:o, s:f, s:s, s:b}, s:[]}", "gate", "schema", 1, "version",
+    json_t *report = json_pack("{s:{s:i, s:s, s:o, s:o, s:f, s:s, s:b}, s:[], s:[]}", "gate", "schema", 1, "version",
                                lw_version(), "base", json_text(base), "new", json_text(now), "threshold", threshold,
-                               "unit", unit, "interrupted", 0, "workloads");
+                               "unit", unit, "interrupted", 0, "workloads", "left_out");
     if (!report)
         fail("out of memory");
     return report;
@@ -47,6 +47,12 @@ json_t *gate_row_failed(const char *name, const char *text)
 {
     return json_pack("{s:o, s:s, s:o}", "name", json_text(name), "verdict", verdict_word(VERDICT_FAILED), "text",
                      json_text(text));
+}
+
+int gate_report_leave_out(json_t *report, const char *name, const char *reason)
+{
+    json_t *row = json_pack("{s:o, s:o}", "name", json_text(name), "text", json_text(reason));
+    return json_array_append_new(json_object_get(report, "left_out"), row) ? fail("out of memory") : EXIT_OK;
 }
 
 static json_t *pairs_json(const struct pairs *pairs)
@@ -124,9 +130,11 @@ static void row_text(const json_t *report, const json_t *row, char *text, size_t
         return;
     }
     effect_text(json_object_get(row, "effect"), change, sizeof change);
-    const int used = snprintf(text, size, "%s is %s than %s: %s %s", text_of(row, "name"),
-                              has_verdict(row, VERDICT_NOISY) ? "too noisy to tell whether it is slower"
-                                                              : text_of(row, "verdict"),
+    const char *words = has_verdict(row, VERDICT_NOISY)    ? "too noisy to tell whether it is slower than"
+                        : has_verdict(row, VERDICT_SLOWER) ? "slower than"
+                        : has_verdict(row, VERDICT_FASTER) ? "faster than"
+                                                           : "as fast as";
+    const int used = snprintf(text, size, "%s is %s %s: %s %s", text_of(row, "name"), words,
                               text_of(json_object_get(report, "gate"), "base"),
                               counts_instructions(report) ? "instructions" : "time", change);
     if (again && used > 0 && (size_t)used < size) {
@@ -201,6 +209,11 @@ static void write_summary(const json_t *report, FILE *out)
     if (failed)
         fprintf(out, ", %zu failed", failed);
     fprintf(out, "%s\n", json_is_true(json_object_get(gate, "interrupted")) ? "; interrupted" : "");
+    const json_t *left_out;
+    size_t i;
+    json_array_foreach(json_object_get(report, "left_out"), i, left_out)
+        fprintf(out, "%sleft out, since the base does not know it: %s (%s)\n", i ? "" : "\n", text_of(left_out, "name"),
+                text_of(left_out, "text"));
 }
 
 static int write_table(const json_t *report, FILE *out)
@@ -214,10 +227,20 @@ static int write_table(const json_t *report, FILE *out)
     return EXIT_OK;
 }
 
+/* What is missing may be slower: only a whole comparison says that nothing is. */
+static const char *heading(const json_t *report)
+{
+    return gate_report_count(report, VERDICT_SLOWER)                                       ? "slower"
+           : json_is_true(json_object_get(json_object_get(report, "gate"), "interrupted")) ? "interrupted"
+           : gate_report_count(report, VERDICT_FAILED)              ? "something could not be measured"
+           : !json_array_size(json_object_get(report, "workloads")) ? "nothing could be compared"
+                                                                    : "nothing is slower";
+}
+
 static int write_markdown(const json_t *report, FILE *out)
 {
     struct table table;
-    fprintf(out, "### Performance: %s\n\n", gate_report_count(report, VERDICT_SLOWER) ? "slower" : "nothing is slower");
+    fprintf(out, "### Performance: %s\n\n", heading(report));
     fill_table(&table, report);
     table_write_markdown(&table, out);
     table_free(&table);

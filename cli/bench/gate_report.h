@@ -21,6 +21,8 @@ json_t *gate_report_create(const char *base, const char *now, double threshold, 
 /* Rows. `base` and `now`: microseconds, or instructions, of a call. NULL without memory. */
 json_t *gate_row(const char *name, enum verdict verdict, const struct effect *effect, double base, double now);
 json_t *gate_row_failed(const char *name, const char *text);
+/* A workload that the base does not know: it is told, and is no failure. EXIT_OK, or EXIT_WORK after a sentence. */
+int gate_report_leave_out(json_t *report, const char *name, const char *reason);
 /* Adds floor, repetition and every pair. */
 void gate_row_judgement(json_t *row, const struct judgement *judgement);
 

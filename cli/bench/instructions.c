@@ -127,7 +127,7 @@ static int count_process(const struct side *side, const struct workload *w, size
     snprintf(path, sizeof path, "%.4000s/latchwork-count-XXXXXX", folder && *folder ? folder : "/tmp");
     const int file = mkstemp(path);
     if (file < 0)
-        return trouble_set(trouble, DRIVER_ERROR, "%s: cannot be made: %s", path, strerror(errno));
+        return trouble_set(trouble, DRIVER_MISSING, "%s: cannot be made: %s", path, strerror(errno));
     close(file);
     snprintf(option, sizeof option, "--callgrind-out-file=%s", path);
     const char *const prefix[] = {"valgrind", "--tool=callgrind", "--quiet", "--dump-line=no", option, NULL};

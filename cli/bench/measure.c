@@ -111,7 +111,10 @@ static void compare_all(struct entry *entries, size_t count)
             continue;
         float *values = entry_output(&entries[i], &values_count);
         driver_pause(entries[i].driver);
-        if (values)
+        if (values && values_count != expected_count)
+            trouble_set(&entries[i].trouble, DRIVER_DIFFERS, "it has %zu outputs, Latchwork %zu", values_count,
+                        expected_count);
+        else if (values)
             compare(&entries[i], expected, values, expected_count);
         free(values);
     }

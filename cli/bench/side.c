@@ -56,9 +56,27 @@ static int ask_words(const char *const *words, const char *folder, int last, cha
 
 /* ---- building ------------------------------------------------------------------------------------------------- */
 
-static int build(struct side *side, const char *source)
+/* The last lines of what a build said. */
+static void show_end(FILE *said)
 {
-    char target[SIDE_PATH], line[SIDE_PATH];
+    enum { SHOWN = 20 };
+    char line[SIDE_PATH];
+    size_t lines = 0, at = 0;
+    rewind(said);
+    while (fgets(line, sizeof line, said))
+        lines++;
+    rewind(said);
+    while (fgets(line, sizeof line, said)) {
+        line[strcspn(line, "\n")] = '\0';
+        if (at++ + SHOWN >= lines)
+            fprintf(stderr, "  %s\n", clean_text(line));
+    }
+}
+
+/* `failed`: the exit code when the source cannot be built; without meson and ninja it is EXIT_WORK. */
+static int build(struct side *side, const char *source, int failed)
+{
+    char target[SIDE_PATH];
     if (snprintf(target, sizeof target, "%.4000s/build", side->folder) >= (int)sizeof target)
         return fail("%s: the path is too long", side->folder);
     const char *set_up[] = {"meson",
@@ -72,13 +90,23 @@ static int build(struct side *side, const char *source)
                             NULL};
     const char *make[] = {"ninja", "-C", target, "latchwork", NULL};
     fprintf(stderr, "building %s\n", side->name);
-    int status = ask_words(set_up, NULL, 1, line);
+    FILE *said = tmpfile();
+    if (!said)
+        return fail("%s cannot be built: %s", side->name, strerror(errno));
+    int status = run_words(set_up, NULL, fileno(said));
     if (status == 0)
-        status = ask_words(make, NULL, 1, line);
+        status = run_words(make, NULL, fileno(said));
+    if (status && status != 127 && !stop_signal())
+        show_end(said);
+    fclose(said);
+    if (stop_signal())
+        return EXIT_WORK; /* whoever interrupts knows why */
     if (status == 127)
         return fail("%s cannot be built: meson and ninja are needed on the PATH", side->name);
-    if (status)
-        return fail("%s cannot be built: %s", side->name, line);
+    if (status) {
+        fail("%s cannot be built", side->name);
+        return failed;
+    }
     snprintf(side->program, sizeof side->program, "%.4000s/latchwork", target);
     return EXIT_OK;
 }
@@ -117,7 +145,7 @@ static int open_commit(struct side *side)
         side->worktree[0] = '\0';
         return fail("%s cannot be checked out: %s", side->name, said);
     }
-    return build(side, side->worktree);
+    return build(side, side->worktree, EXIT_BASE);
 }
 
 int side_open_tree(struct side *side)
@@ -127,7 +155,7 @@ int side_open_tree(struct side *side)
     if (find_top(top) != 0)
         return fail("the working tree was not found: %s", top);
     const int status = make_folder(side);
-    return status == EXIT_OK ? build(side, top) : status;
+    return status == EXIT_OK ? build(side, top, EXIT_WORK) : status;
 }
 
 /* ---- words of the command line -------------------------------------------------------------------------------- */
@@ -189,10 +217,13 @@ void side_close(struct side *side)
     char said[SIDE_PATH];
     const char *leave[] = {"git", "worktree", "remove", "--force", side->worktree, NULL};
     const char *clear[] = {"rm", "-rf", "--", side->folder, NULL};
+    const char *prune[] = {"git", "worktree", "prune", NULL};
     if (side->worktree[0])
         ask_words(leave, NULL, 1, said);
     if (side->folder[0])
         ask_words(clear, NULL, 1, said);
+    if (side->worktree[0])
+        ask_words(prune, NULL, 1, said);
     json_decref(side->results);
     *side = (struct side){0};
 }

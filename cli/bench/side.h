@@ -8,6 +8,8 @@
 
 #include "driver.h"
 
+#define EXIT_BASE 5 /* the commit to compare with cannot be built, which is no fault of what is judged */
+
 enum { SIDE_PATH = 4096 };
 
 struct side {
@@ -21,7 +23,7 @@ struct side {
 
 /* Each returns EXIT_OK, or an exit code after a sentence. `text` must outlive the side. side_close is always due. */
 int side_open(struct side *side, const char *text);
-/* A commit, or what side_open takes. */
+/* A commit, or what side_open takes. EXIT_BASE when the commit cannot be built. */
 int side_open_base(struct side *side, const char *text);
 /* This very program. */
 int side_open_own(struct side *side);

@@ -51,8 +51,12 @@ def test_form(results):
 @pytest.mark.parametrize('shape', ['lstm step I128 H128', 'lstm step I512 H512', 'lstm T25 B16 I512 H512'])
 def test_share_is_honest(latchwork, shape):
     """Nothing is faster than the machine; the traffic of these is known, since every weight is read at every step."""
-    row = latchwork.good('bench', '--shape', shape, '--threads', '1', '--seconds', '0.3', '--json', '-').json()['benchmarks'][0]
-    assert 0.05 < row['share_of_limit'] <= 1.02, row
+    shares = []
+    # Up to three tries: the limits and the call are measured one after the other, and others may work meanwhile.
+    while len(shares) < 3 and not any(0.05 < share <= 1.02 for share in shares):
+        made = latchwork.good('bench', '--shape', shape, '--threads', '1', '--seconds', '0.3', '--json', '-').json()
+        shares.append(made['benchmarks'][0]['share_of_limit'])
+    assert 0.05 < shares[-1] <= 1.02, shares
 
 
 def test_outputs(latchwork, results, tmp_path):
@@ -111,6 +115,16 @@ def test_files_are_refused(latchwork, tmp_path):
     bad.write_text('{"workloads": [{"name": "a", "workload": {"hidden": "wide", "input": 3}}]}')
     assert 'workload 1, a' in latchwork.bad(1, 'bench', '--workloads', bad)
     assert 'no/such' in latchwork.bad(1, 'bench', '--shape', 'H3', '--json', tmp_path / 'no/such/file.json')
+
+
+def test_a_variant_of_another_size_is_named(latchwork, tmp_path):
+    """And not compared with what lies behind its outputs."""
+    file = tmp_path / 'workloads.json'
+    file.write_text(json.dumps({'workloads': [{'name': 'wide', 'workload': {'input': 3, 'hidden': 16, 'steps': 4}, 'own': [
+        {'name': 'narrow', 'change': {'hidden': 8}}]}]}))
+    row = latchwork.good('bench', '--workloads', file, *SHORT, '--json', '-').json()['benchmarks'][0]
+    assert row['variants'][0]['status'] == 'differs', row['variants']
+    assert row['variants'][0]['text'] == 'it has 32 outputs, Latchwork 64'
 
 
 def test_list_names_what_shape_takes(latchwork):
