@@ -10,8 +10,11 @@ cd "$(dirname "$0")/.."
 trials=${1:-20} loads=${2:-19} shape=${3:-lstm T8 I64 H64}
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
+trap 'exit 129' HUP
 mkdir "$folder/source"
-tar -cf - --exclude=./build --exclude=./.venv --exclude=./.git . | tar -xf - -C "$folder/source"
+tar -cf - --exclude='./build*' --exclude=./dist --exclude=./.venv --exclude=./.git . | tar -xf - -C "$folder/source"
 
 build() {
     meson setup "$folder/$1" "$folder/source" --buildtype=release -Dtests=disabled -Dbench=disabled -Dexamples=disabled \

@@ -105,7 +105,8 @@ static int append(const char *path, const json_t *run)
     return status;
 }
 
-static int add_results(const struct arguments *arguments)
+/* Also to `runs`, which hold what the file held before: nothing is appended to a file that cannot be read. */
+static int add_results(const struct arguments *arguments, json_t *runs)
 {
     json_t *results;
     int status = results_load(arguments->add, &results);
@@ -114,6 +115,8 @@ static int add_results(const struct arguments *arguments)
     json_t *run = make_run(results, arguments->commit);
     status = json_object_size(json_object_get(run, "p50_us")) ? append(arguments->file, run)
                                                               : fail("%s: nothing was measured", arguments->add);
+    if (status == EXIT_OK && json_array_append(runs, run))
+        status = fail("out of memory");
     json_decref(run);
     json_decref(results);
     return status;
@@ -346,11 +349,11 @@ static int run(int argc, const char **argv)
         return misuse("history: --commit tells what --add adds");
     if (arguments.html && !output_is_standard(arguments.html))
         status = output_check(arguments.html);
-    if (status == EXIT_OK && arguments.add)
-        status = add_results(&arguments);
     json_t *runs = json_array();
-    if (status == EXIT_OK)
+    if (status == EXIT_OK && !(arguments.add && access(arguments.file, F_OK) != 0))
         status = load(arguments.file, runs);
+    if (status == EXIT_OK && arguments.add)
+        status = add_results(&arguments, runs);
     if (status == EXIT_OK)
         status = make_trends(runs, arguments.filter, &trends);
     if (status == EXIT_OK && arguments.html)

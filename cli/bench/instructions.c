@@ -47,6 +47,7 @@ struct profile {
     double total;
 };
 
+/* A name that has no number is `text` itself. */
 static const char *name_of(struct profile *profile, char *text)
 {
     char *end;
@@ -82,14 +83,16 @@ static void add_cost(struct profile *profile, const char *name, const char *line
 /* The line behind "calls=" holds what the called function cost, which is counted there. */
 static void read_profile(FILE *file, struct profile *profile)
 {
-    char line[LINE];
+    char line[LINE], plain[LINE];
     const char *function = "?";
     int called = 0;
     while (fgets(line, sizeof line, file)) {
         line[strcspn(line, "\n")] = '\0';
-        if (strncmp(line, "fn=", 3) == 0)
+        if (strncmp(line, "fn=", 3) == 0) {
             function = name_of(profile, line + 3);
-        else if (strncmp(line, "cfn=", 4) == 0)
+            if (function == line + 3)
+                function = clean_text(memcpy(plain, function, strlen(function) + 1));
+        } else if (strncmp(line, "cfn=", 4) == 0)
             name_of(profile, line + 4);
         else if (strncmp(line, "calls=", 6) == 0)
             called = 1;

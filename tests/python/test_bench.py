@@ -98,6 +98,16 @@ def test_damaged_results(latchwork, results, tmp_path, change, word):
     assert word in latchwork.bad(1, 'bench', 'report', file)
 
 
+def test_results_send_no_controls(latchwork, results, tmp_path):
+    file = tmp_path / 'foreign.json'
+    found = json.loads(results.read_text())
+    found['context']['latchwork']['cpu'] = found['benchmarks'][0]['limit'] = 'a\x1b[31mb'
+    file.write_text(json.dumps(found))
+    for form in ((), ('--markdown', '-'), ('--csv', '-')):
+        text = latchwork.good('bench', 'report', file, *form).text
+        assert '\x1b' not in text and 'a?[31mb' in text
+
+
 @pytest.mark.parametrize('args, word', [
     (['tinny'], "did you mean 'tiny'"), (['repport', 'x'], "did you mean 'report'"), (['--shape', 'lstmm H3'], "'lstm'"),
     (['--shape', 'T5'], 'the width is missing'), (['--shape', 'T0 H3'], 'T must be'), (['--cell', 'lstn'], "'lstm'"),

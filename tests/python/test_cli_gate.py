@@ -138,4 +138,7 @@ def test_history(latchwork, results, tmp_path):
     assert 'c12' in made.text and '+9' in made.text
     assert page.read_text().count('<circle') == 20
     file.write_text(file.read_text()[:-5])
+    left = file.read_text()
     assert 'truncated' in latchwork.bad(1, 'bench', 'history', '--file', file)
+    assert 'truncated' in latchwork.bad(1, 'bench', 'history', '--file', file, '--add', results)
+    assert file.read_text() == left
