@@ -79,7 +79,7 @@ int report_colour(const json_t *benchmark)
     int colour = 0;
     while (colour < 7 && suite_names[colour] && strcmp(suite_names[colour], text_of(benchmark, "suite")) != 0)
         colour++;
-    return suite_names[colour] && colour < 7 ? colour : 7;
+    return colour < 7 && suite_names[colour] ? colour : 7;
 }
 
 double positive_of(const json_t *object, const char *name)
