@@ -56,7 +56,8 @@ struct lw_back_step {
 };
 
 /* What the gradients of a layer's weights are summed over: the rows of some steps, against the order in which they were
- * walked, so that a sequence may be gone back through a part at a time with the same sums. Row k of each is `step` floats from row k - 1. */
+ * walked, so that a sequence may be gone back through a part at a time with the same sums. Row k of each is `step`
+ * floats from row k - 1. */
 struct lw_back_sum {
     size_t count;
     const float *d, *x, *h, *aux, *projected; /* h: the state before the step */
