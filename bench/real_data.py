@@ -139,7 +139,7 @@ def text(options, folder):
           f'(its model in PyTorch: {taken:.4f})\n'
           f'PyTorch {torch.__version__:<5} {theirs:.4f} bits a character   {seconds:.1f} s without\n'
           f'difference    {100 * difference:.2f} %')
-    return difference > 0.01
+    return int(difference > 0.01)
 
 
 # ---- a series and sequences ---------------------------------------------------------------------------------------------
