@@ -23,27 +23,24 @@ int fail_training(void)
     return fail("train: %s", lw_error());
 }
 
+static int reserve(double **rows, size_t *room, size_t count, size_t width, const char *what)
+{
+    if (count <= *room)
+        return EXIT_OK;
+    size_t wanted = count < 512 ? 1024 : product(count, 2), bytes = product(wanted, width * sizeof(double));
+    double *larger = bytes < SIZE_MAX ? realloc(*rows, bytes) : NULL;
+    if (!larger)
+        return fail("out of memory for the history of %zu %s", count, what);
+    *rows = larger;
+    *room = wanted;
+    return EXIT_OK;
+}
+
 int history_reserve(struct history *history, size_t records, size_t checks)
 {
-    if (records > history->record_room) {
-        size_t room = records < 512 ? 1024 : product(records, 2);
-        size_t bytes = product(room, RECORD_WIDTH * sizeof(double));
-        double *larger = bytes < SIZE_MAX ? realloc(history->records, bytes) : NULL;
-        if (!larger)
-            return fail("out of memory for the history of %zu updates", records);
-        history->records = larger;
-        history->record_room = room;
-    }
-    if (checks > history->check_room) {
-        size_t room = checks < 512 ? 1024 : product(checks, 2);
-        size_t bytes = product(room, CHECK_WIDTH * sizeof(double));
-        double *larger = bytes < SIZE_MAX ? realloc(history->checks, bytes) : NULL;
-        if (!larger)
-            return fail("out of memory for the history of %zu validations", checks);
-        history->checks = larger;
-        history->check_room = room;
-    }
-    return EXIT_OK;
+    int status = reserve(&history->records, &history->record_room, records, RECORD_WIDTH, "updates");
+    return status == EXIT_OK ? reserve(&history->checks, &history->check_room, checks, CHECK_WIDTH, "validations")
+                             : status;
 }
 
 static int create_model(struct trainer *trainer, lw_kind cell, lw_model **model)
