@@ -267,3 +267,9 @@ int output_write(const char *path, const void *bytes, size_t size)
     fwrite(bytes, 1, size, output.stream); /* commit looks at the stream's error flag */
     return output_commit(&output);
 }
+
+void temporary_pattern(char *path, size_t size, const char *name)
+{
+    const char *folder = getenv("TMPDIR");
+    snprintf(path, size, "%.4000s/latchwork-%s-XXXXXX", folder && *folder ? folder : "/tmp", name);
+}

@@ -35,4 +35,7 @@ int output_write(const char *path, const void *bytes, size_t size);
 /* From here on SIGINT, SIGTERM and SIGHUP remove the open output, say so and end the program with 128 + signal. */
 void signals_catch(void);
 
+/* The pattern of a temporary file or folder, "latchwork-" and `name`, in TMPDIR or /tmp, for mkstemp and mkdtemp. */
+void temporary_pattern(char *path, size_t size, const char *name);
+
 #endif

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Questions to a driver about one workload, and checks of what it answers; see entry.h. */
 #include "entry.h"
+#include "../file.h"
 
 #include "../report.h"
 
@@ -104,10 +105,9 @@ static float *read_output(struct entry *entry, const char *path, size_t count)
 
 float *entry_output(struct entry *entry, size_t *count)
 {
-    const char *folder = getenv("TMPDIR");
     char path[4096];
     *count = workload_outputs(&entry->workload);
-    snprintf(path, sizeof path, "%s/latchwork-output-XXXXXX", folder && *folder ? folder : "/tmp");
+    temporary_pattern(path, sizeof path, "output");
     const int file = mkstemp(path);
     if (file < 0) {
         trouble_set(&entry->trouble, DRIVER_ERROR, "%s: cannot be made: %s", path, strerror(errno));

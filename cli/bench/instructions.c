@@ -5,6 +5,7 @@
  * counted.
  */
 #include "instructions.h"
+#include "../file.h"
 
 #include "entry.h"
 
@@ -125,9 +126,8 @@ static int load_profile(const char *path, struct profile *profile)
 static int count_process(const struct side *side, const struct workload *w, size_t calls, double seconds,
                          struct profile *profile, struct trouble *trouble)
 {
-    const char *folder = getenv("TMPDIR");
     char path[LINE], option[LINE + 32];
-    snprintf(path, sizeof path, "%.4000s/latchwork-count-XXXXXX", folder && *folder ? folder : "/tmp");
+    temporary_pattern(path, sizeof path, "count");
     const int file = mkstemp(path);
     if (file < 0)
         return trouble_set(trouble, DRIVER_MISSING, "%s: cannot be made: %s", path, strerror(errno));

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Finding, building and removing the sides of a comparison; see side.h. */
 #include "side.h"
+#include "../file.h"
 
 #include "results.h"
 #include "stop.h"
@@ -113,8 +114,7 @@ static int build(struct side *side, const char *source, int failed)
 
 static int make_folder(struct side *side)
 {
-    const char *place = getenv("TMPDIR");
-    snprintf(side->folder, sizeof side->folder, "%.4000s/latchwork-gate-XXXXXX", place && *place ? place : "/tmp");
+    temporary_pattern(side->folder, sizeof side->folder, "gate");
     if (mkdtemp(side->folder))
         return EXIT_OK;
     const int status = fail("%s: cannot be made: %s", side->folder, strerror(errno));
