@@ -36,7 +36,7 @@ void lw_context_learn(lw_context *context)
         return;
     for (size_t team = 0; team < schedule->teams; team++)
         for (size_t side = 0; side < 3; side++)
-            late |= lw_barrier_was_late(&context->teams[team].side[side]);
+            late |= context->teams[team].side[side].alone;
     if (late) {
         context->patience = context->patience ? context->patience * 2 : LEAST_REST;
         context->patience = context->patience < MOST_REST ? context->patience : MOST_REST;

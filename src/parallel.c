@@ -181,36 +181,38 @@ uint64_t lw_nanoseconds(void)
 #define SPIN_CYCLES 64.0 /* of one turn */
 #define YIELDS 200       /* then the others are away for long: sleep */
 #define SLEEP_NANOSECONDS 50000
-#define LATE_LIMIT 2      /* late arrivals that make a team give up, */
-#define ROUNDS_A_LATE 128 /* and one more for so many barriers: interrupts happen on idle machines too */
+#define LATE_LIMIT 2   /* waits so long that a team forgives: interrupts happen on idle machines too */
+#define MOST_LOST 0.25 /* of its time that a team forgives; two threads that lose half are no better than one */
 
-void lw_barrier_begin(struct lw_barrier *barrier, double cycles)
+void lw_barrier_begin(struct lw_barrier *barrier, double cycles, uint64_t now)
 {
     barrier->spins = lw_max(SPINS, (size_t)(0.5 * cycles / SPIN_CYCLES));
     atomic_store_explicit(&barrier->late, 0, memory_order_relaxed);
-    barrier->first = atomic_load_explicit(&barrier->round, memory_order_relaxed);
+    atomic_store_explicit(&barrier->lost, 0, memory_order_relaxed);
+    barrier->begin = now;
     barrier->alone = false;
 }
 
-bool lw_barrier_was_late(const struct lw_barrier *barrier)
+/* Has the team of `count` waited too long, up to now? The clock is read only where the number of waits is suspicious. */
+static bool too_late(const struct lw_barrier *barrier, size_t count)
 {
-    size_t rounds = atomic_load_explicit(&barrier->round, memory_order_relaxed) - barrier->first;
-    return atomic_load_explicit(&barrier->late, memory_order_relaxed) > LATE_LIMIT + rounds / ROUNDS_A_LATE;
+    if (atomic_load_explicit(&barrier->late, memory_order_relaxed) <= LATE_LIMIT)
+        return false;
+    const double lost = (double)atomic_load_explicit(&barrier->lost, memory_order_relaxed) / (double)(count - 1);
+    return lost > MOST_LOST * (double)(lw_nanoseconds() - barrier->begin);
 }
 
-static void pass_time(struct lw_barrier *barrier, size_t turn)
+/* Waits for the end of `round` beyond the spin, and notes how long that took. */
+static void wait_late(struct lw_barrier *barrier, size_t round)
 {
-    const size_t spins = lw_max(SPINS, barrier->spins);
-    if (turn < spins) {
-        RELAX();
-        return;
-    }
-    if (turn == spins)
-        atomic_fetch_add_explicit(&barrier->late, 1, memory_order_relaxed);
-    if (turn < spins + YIELDS)
-        sched_yield();
-    else
-        nanosleep(&(struct timespec){.tv_nsec = SLEEP_NANOSECONDS}, NULL);
+    const uint64_t begin = lw_nanoseconds();
+    for (size_t turn = 0; atomic_load_explicit(&barrier->round, memory_order_acquire) == round; turn++)
+        if (turn < YIELDS)
+            sched_yield();
+        else
+            nanosleep(&(struct timespec){.tv_nsec = SLEEP_NANOSECONDS}, NULL);
+    atomic_fetch_add_explicit(&barrier->late, 1, memory_order_relaxed);
+    atomic_fetch_add_explicit(&barrier->lost, lw_nanoseconds() - begin, memory_order_relaxed);
 }
 
 bool lw_barrier_wait(struct lw_barrier *barrier, size_t count)
@@ -220,13 +222,18 @@ bool lw_barrier_wait(struct lw_barrier *barrier, size_t count)
     size_t round = atomic_load_explicit(&barrier->round, memory_order_relaxed);
     if (atomic_fetch_add_explicit(&barrier->arrived, 1, memory_order_acq_rel) + 1 == count) {
         /* The last one decides for all; the others read it before they can arrive at the next barrier. */
-        if (lw_barrier_was_late(barrier))
+        if (!barrier->alone && too_late(barrier, count))
             barrier->alone = true;
         atomic_store_explicit(&barrier->arrived, 0, memory_order_relaxed);
         atomic_store_explicit(&barrier->round, round + 1, memory_order_release);
         return barrier->alone;
     }
-    for (size_t turn = 0; atomic_load_explicit(&barrier->round, memory_order_acquire) == round; turn++)
-        pass_time(barrier, turn);
+    const size_t spins = lw_max(SPINS, barrier->spins);
+    for (size_t turn = 0; turn < spins; turn++) {
+        if (atomic_load_explicit(&barrier->round, memory_order_acquire) != round)
+            return barrier->alone;
+        RELAX();
+    }
+    wait_late(barrier, round);
     return barrier->alone;
 }
