@@ -179,6 +179,7 @@ uint64_t lw_nanoseconds(void)
 /* Some 20 to 50 microseconds: the threads of an idle machine never differ by that in a short step. */
 #define SPINS ((size_t)2000)
 #define SPIN_CYCLES 64.0 /* of one turn */
+#define SOON 50          /* turns that ask no clock */
 #define YIELDS 200       /* then the others are away for long: sleep */
 #define SLEEP_NANOSECONDS 50000
 #define LATE_LIMIT 2   /* waits so long that a team forgives: interrupts happen on idle machines too */
@@ -202,15 +203,24 @@ static bool too_late(const struct lw_barrier *barrier, size_t count)
     return lost > MOST_LOST * (double)(lw_nanoseconds() - barrier->begin);
 }
 
-/* Waits for the end of `round` beyond the spin, and notes how long that took. */
-static void wait_late(struct lw_barrier *barrier, size_t round)
+/* Waits for the end of `round`. The clock, which costs more than a short wait, is left alone for SOON turns. */
+static void wait_for_others(struct lw_barrier *barrier, size_t round)
 {
-    const uint64_t begin = lw_nanoseconds();
-    for (size_t turn = 0; atomic_load_explicit(&barrier->round, memory_order_acquire) == round; turn++)
-        if (turn < YIELDS)
+    const size_t spins = lw_max(SPINS, barrier->spins);
+    uint64_t begin = 0;
+    size_t turn = 0;
+    for (; atomic_load_explicit(&barrier->round, memory_order_acquire) == round; turn++) {
+        if (turn == SOON)
+            begin = lw_nanoseconds();
+        if (turn < spins)
+            RELAX();
+        else if (turn < spins + YIELDS)
             sched_yield();
         else
             nanosleep(&(struct timespec){.tv_nsec = SLEEP_NANOSECONDS}, NULL);
+    }
+    if (turn <= spins)
+        return;
     atomic_fetch_add_explicit(&barrier->late, 1, memory_order_relaxed);
     atomic_fetch_add_explicit(&barrier->lost, lw_nanoseconds() - begin, memory_order_relaxed);
 }
@@ -228,12 +238,6 @@ bool lw_barrier_wait(struct lw_barrier *barrier, size_t count)
         atomic_store_explicit(&barrier->round, round + 1, memory_order_release);
         return barrier->alone;
     }
-    const size_t spins = lw_max(SPINS, barrier->spins);
-    for (size_t turn = 0; turn < spins; turn++) {
-        if (atomic_load_explicit(&barrier->round, memory_order_acquire) != round)
-            return barrier->alone;
-        RELAX();
-    }
-    wait_late(barrier, round);
+    wait_for_others(barrier, round);
     return barrier->alone;
 }

@@ -24,7 +24,7 @@ uint64_t lw_nanoseconds(void); /* of a clock that only goes forward */
  * All `count` threads wait for each other: each spins for a while, then yields, then sleeps for short times.
  *
  * On a machine that is busy with something else a thread of the team may not be running at all, and a barrier in every
- * step would then cost a time slice in every step. So the barrier adds up what somebody had to wait beyond its spin,
+ * step would then cost a time slice in every step. So the barrier adds up the waits that went beyond the spin,
  * and says `alone` to all of them, at the same barrier, once that is too large a part of the call's time: one thread
  * then does better to go on by itself. lw_barrier_begin begins anew at `now`, in lw_nanoseconds(), and takes the cycles
  * that pass between two barriers, as forecast: a good part of them is no reason to think that somebody is away. Lines
@@ -33,8 +33,8 @@ uint64_t lw_nanoseconds(void); /* of a clock that only goes forward */
 struct lw_barrier {
     _Alignas(64) atomic_size_t arrived;
     _Alignas(64) atomic_size_t round;
-    atomic_size_t late;         /* waits beyond the spin */
-    atomic_uint_least64_t lost; /* nanoseconds that they took, of all who waited */
+    atomic_size_t late;         /* waits beyond the spin, */
+    atomic_uint_least64_t lost; /* and what they took of everybody's time, in nanoseconds */
     uint64_t begin;
     size_t spins; /* turns of waiting that are not late */
     bool alone;   /* what all have been told since it began */
