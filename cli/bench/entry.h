@@ -15,7 +15,7 @@
 
 struct probe {
     size_t threads;
-    double median_us;
+    double median_us, least_us;
 };
 
 struct samples {

@@ -28,7 +28,10 @@ static int stopped(const struct plan *plan)
     return plan->stop && *plan->stop;
 }
 
-/* A short probe of each thread count; stays prepared with the better one, the smaller one if it is as good. */
+/*
+ * A short probe of each thread count; stays prepared with the better one, the smaller one if it is as good. Judged by the
+ * least time: of a few samples while another process is busy the median would say that threads are of no use.
+ */
 static int find_threads(struct entry *entry, const struct plan *plan)
 {
     const size_t fixed = entry->variant ? entry->variant->threads : 0, count = fixed ? 1 : plan->count_count;
@@ -44,15 +47,17 @@ static int find_threads(struct entry *entry, const struct plan *plan)
             good = entry_run(entry, &trial,
                              at_least(plan->seconds / 40 * 1e6 / (call * (double)inner), 3, PROBE_SAMPLES), inner, 1);
         }
-        const double median = good ? median_of(trial.us, trial.count) : NAN;
+        struct probe probe = {threads, good ? median_of(trial.us, trial.count) : NAN, INFINITY};
+        for (size_t sample = 0; sample < trial.count; sample++)
+            probe.least_us = fmin(probe.least_us, trial.us[sample]);
         free(trial.us);
         if (!good)
             return 0;
-        entry->probes[entry->probe_count++] = (struct probe){threads, median};
-        best = median < best ? median : best;
+        entry->probes[entry->probe_count++] = probe;
+        best = fmin(best, probe.least_us);
     }
     for (size_t i = 0; i < entry->probe_count; i++)
-        if (entry->probes[i].median_us <= GAIN * best) {
+        if (entry->probes[i].least_us <= GAIN * best) {
             entry->estimate_us = entry->probes[i].median_us;
             entry->inner = at_least(SHORTEST_US / entry->estimate_us + 1.0, 1, 1u << 20);
             return entry->workload.threads == entry->probes[i].threads ||
