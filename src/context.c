@@ -28,11 +28,10 @@ size_t lw_context_threads(const lw_context *context)
     return context->rest_until && lw_nanoseconds() < context->rest_until ? 1 : threads;
 }
 
-void lw_context_learn(lw_context *context)
+void lw_context_learn(lw_context *context, bool late)
 {
     const struct lw_schedule *schedule = &context->call_plan.schedule;
-    bool late = false;
-    if (schedule->members * schedule->stages == 1)
+    if (schedule->teams * schedule->members * schedule->stages == 1)
         return;
     for (size_t team = 0; team < schedule->teams; team++)
         for (size_t side = 0; side < 3; side++)

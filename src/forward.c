@@ -435,8 +435,8 @@ lw_status lw_forward_run(struct lw_call *call)
     for (size_t team = 0; team < plan->schedule.teams; team++)
         for (size_t side = 0; side < 3; side++)
             lw_barrier_begin(&context->teams[team].side[side], cycles, now);
-    lw_parallel_run(plan->schedule.teams * plan->schedule.members * plan->schedule.stages, context->parallel,
-                    context->pool, run_thread, call);
-    lw_context_learn(context);
+    const bool late = lw_parallel_run(plan->schedule.teams * plan->schedule.members * plan->schedule.stages,
+                                      context->parallel, context->pool, run_thread, call);
+    lw_context_learn(context, late);
     return LW_OK;
 }

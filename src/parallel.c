@@ -52,6 +52,7 @@ struct call {
     void *argument;
     size_t count;
     fenv_t mode;            /* the caller's */
+    uint64_t end;           /* of the caller's own part */
     atomic_ullong cpus[16]; /* on which a thread of the call runs already */
 };
 
@@ -143,22 +144,32 @@ static bool can_start(size_t count)
     return true;
 }
 
-void lw_parallel_run(size_t count, lw_parallel parallel, void *pool, lw_task task, void *argument)
+uint64_t lw_nanoseconds(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+#define LONG_WAIT ((uint64_t)200000) /* nanoseconds; threads of an idle machine wake within a part of it */
+
+bool lw_parallel_run(size_t count, lw_parallel parallel, void *pool, lw_task task, void *argument)
 {
     if (count <= 1) {
         task(argument, 0, 1);
-        return;
+        return false;
     }
     struct call call = {.task = task, .argument = argument, .count = count};
     fegetenv(&call.mode);
     if (parallel) {
         parallel(pool, count, pool_task, &call);
-        return;
+        return false;
     }
     if (!can_start(count)) {
         task(argument, 0, 1);
-        return;
+        return false;
     }
+    const uint64_t begin = lw_nanoseconds();
     find_a_cpu(&call);
 #pragma omp parallel num_threads((int)count)
     {
@@ -166,14 +177,10 @@ void lw_parallel_run(size_t count, lw_parallel parallel, void *pool, lw_task tas
         if (index > 0)
             find_a_cpu(&call);
         run_in_mode(&call, index, (size_t)omp_get_num_threads());
+        if (index == 0)
+            call.end = lw_nanoseconds();
     }
-}
-
-uint64_t lw_nanoseconds(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+    return lw_nanoseconds() - call.end > lw_max(LONG_WAIT, call.end - begin);
 }
 
 /* Some 20 to 50 microseconds: the threads of an idle machine never differ by that in a short step. */

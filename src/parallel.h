@@ -14,9 +14,10 @@
 size_t lw_parallel_threads(size_t wanted);
 
 /* Runs task(argument, i, n) for i = 0 to n-1 at the same time and returns when all have ended; n is `count`, or less
- * when the threads cannot be had. `parallel` and `pool` are the caller's own pool; NULL: OpenMP. */
+ * when the threads cannot be had. `parallel` and `pool` are the caller's own pool; NULL: OpenMP. True when the caller's
+ * thread was ready long before the others, who do better with less of them; not known of a pool. */
 typedef void (*lw_task)(void *argument, size_t index, size_t count);
-void lw_parallel_run(size_t count, lw_parallel parallel, void *pool, lw_task task, void *argument);
+bool lw_parallel_run(size_t count, lw_parallel parallel, void *pool, lw_task task, void *argument);
 
 uint64_t lw_nanoseconds(void); /* of a clock that only goes forward */
 
