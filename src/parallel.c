@@ -201,7 +201,7 @@ void lw_barrier_begin(struct lw_barrier *barrier, double cycles, uint64_t now)
     barrier->alone = false;
 }
 
-/* Has the team of `count` waited too long, up to now? The clock is read only where the number of waits is suspicious. */
+/* Has the team of `count` waited too long, up to now? The clock is read only where there were some long waits. */
 static bool too_late(const struct lw_barrier *barrier, size_t count)
 {
     if (atomic_load_explicit(&barrier->late, memory_order_relaxed) <= LATE_LIMIT)

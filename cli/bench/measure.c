@@ -29,8 +29,8 @@ static int stopped(const struct plan *plan)
 }
 
 /*
- * A short probe of each thread count; stays prepared with the better one, the smaller one if it is as good. Judged by the
- * least time: of a few samples while another process is busy the median would say that threads are of no use.
+ * A short probe of each thread count; stays prepared with the better one, the smaller one if it is as good. Judged by
+ * the least time: of a few samples while another process is busy the median would say that threads are of no use.
  */
 static int find_threads(struct entry *entry, const struct plan *plan)
 {
