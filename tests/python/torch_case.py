@@ -13,7 +13,7 @@ from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence  # noqa: E40
 
 LAYERS = ['LSTM', 'GRU', 'RNN']
 CELLS = ['LSTMCell', 'GRUCell', 'RNNCell']
-CONFIGURATIONS = int(os.environ.get('LATCHWORK_TORCH_CONFIGURATIONS', 150))
+CONFIGURATIONS = int(os.environ.get('LATCHWORK_TORCH_CONFIGURATIONS', 2000))
 
 
 def pair(name, *args, scale=1.0, **options):
@@ -94,7 +94,7 @@ def draw(seed):
         options['nonlinearity'] = r.choice(['tanh', 'relu'])
     sizes = r.choice([1, 2, 3, 5, 8, 13, 16, 17, 31, 40]), r.choice([2, 3, 4, 7, 8, 15, 16, 17, 24, 33, 48])
     call = {'rows': r.choice([1, 1, 2, 3, 5, 8, 9, 17]), 'steps': r.choice([1, 1, 2, 3, 7, 12, 20]),
-            'hx': r.random() < 0.5, 'grad': r.random() < 0.6, 'unbatched': r.random() < 0.15,
+            'hx': r.random() < 0.5, 'unbatched': r.random() < 0.15,
             'strided': r.random() < 0.2, 'packed': False, 'sorted': r.random() < 0.5,
             'outputs': r.choice(['all', 'y', 'hidden'])}
     if name in LAYERS:
@@ -108,7 +108,7 @@ def draw(seed):
     return name, sizes, options, call
 
 
-def make_input(name, sizes, options, call, seed):
+def make_input(name, sizes, options, call, seed, grad):
     """(input, hx) of that call; fresh leaves each time, equal for equal seeds."""
     generator = torch.Generator().manual_seed(seed)
 
@@ -126,7 +126,7 @@ def make_input(name, sizes, options, call, seed):
         count = options['num_layers'] * (2 if options['bidirectional'] else 1)
         middle = () if call['unbatched'] else (rows,)
         states = [(count, *middle, options.get('proj_size') or hidden), (count, *middle, hidden)]
-    leaves = [x.detach().requires_grad_(call['grad'])]
+    leaves = [x.detach().requires_grad_(grad)]
     given = leaves[0]
     if call['packed']:
         lengths = torch.randint(1, steps + 1, (rows,), generator=generator)
@@ -135,7 +135,7 @@ def make_input(name, sizes, options, call, seed):
         given = pack_padded_sequence(given, lengths, batch_first=options['batch_first'], enforce_sorted=call['sorted'])
     hx = None
     if call['hx']:
-        hx = [noise(*shape).requires_grad_(call['grad']) for shape in states]
+        hx = [noise(*shape).requires_grad_(grad) for shape in states]
         if not name.startswith('LSTM'):
             hx = hx[:1]
         leaves += hx
