@@ -19,7 +19,8 @@ SETUP = BUILD='$(BUILD)' sh tools/setup
 NINJA = PATH="$(CURDIR)/.venv/bin:$$PATH" ninja -C '$(BUILD)'
 MESON = PATH="$(CURDIR)/.venv/bin:$$PATH" meson
 PACKAGE = PATH="$(CURDIR)/.venv/bin:$$PATH" .venv/bin/python -m pip install --quiet --disable-pip-version-check \
-	--no-build-isolation --no-deps --config-settings=build-dir='$(BUILD)/python' .
+	--no-build-isolation --no-deps --config-settings=build-dir='$(BUILD)/python' \
+	--config-settings=setup-args="-Donnxruntime_headers=$$(tools/fetch-onnxruntime-headers '$(abspath $(BUILD))/onnxruntime-headers' 2>/dev/null)" .
 
 ifneq ($(origin CC),default)
 export CC
