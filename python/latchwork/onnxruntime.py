@@ -41,7 +41,7 @@ def library() -> str:
     if not path.is_file():
         raise FileNotFoundError(
             f"there is no {path}: this Latchwork was built without ONNX Runtime's headers "
-            "(build it with -Donnxruntime=enabled)"
+            "(pip install . --config-settings=setup-args=-Donnxruntime=enabled says what is missing)"
         )
     return str(path.resolve())
 

@@ -33,7 +33,7 @@ def run(text, **names):
     return names
 
 
-README, = (block for block in blocks('README.md') if 'import latchwork' in block)
+SAVING, README = blocks('README.md')  # another block needs a test of its own here
 PARTS = {part.split()[1]: part for part in re.split(r'\n\n(?=import )', README)}
 
 
@@ -41,6 +41,15 @@ def test_the_readme(folder):
     assert list(PARTS) == ['latchwork', 'latchwork.onnxruntime', 'latchwork.torch']
     names = run(PARTS['latchwork'], x=noise(7, 3))
     assert names['y'].shape == (7, 5) and names['y0'].shape == (5,)
+
+
+def test_the_readmes_state_dict(folder):
+    torch = pytest.importorskip('torch')
+    import safetensors.torch
+    lstm, x = torch.nn.LSTM(3, 5), noise(7, 3)
+    run(SAVING, safetensors=safetensors, lstm=lstm)
+    y = run(PARTS['latchwork'], x=x)['y']
+    np.testing.assert_allclose(y, lstm(torch.from_numpy(x))[0].detach().numpy(), rtol=1.3e-6, atol=1e-5)
 
 
 def test_the_readmes_onnx_runtime(folder):
