@@ -6,7 +6,7 @@
  * 1,000.
  */
 #include "every_isa.h"
-#include "scenario.h"
+#include "shared_work.h"
 
 #include <dirent.h>
 #include <fenv.h>
@@ -24,66 +24,11 @@
 #include <xmmintrin.h>
 #endif
 
-#define THREADS 16
-
 static char why[WHY_SIZE];
 
-/* A model that is large enough for two threads to share its run, by rows or by units. */
 static void shared_model(harness *h, lw_kind kind, lw_isa isa)
 {
-    scenario s = SCENARIO_INIT;
-    s.bricks[0] = (lw_brick)LW_BRICK_INIT(kind);
-    s.bricks[0].input = 40;
-    s.bricks[0].hidden = 120;
-    s.bricks[0].layers = 2;
-    s.brick_count = 1;
-    s.steps = 10;
-    s.batch = 12;
-    s.start = true;
-    s.threads = 2;
-    s.seed = 5;
-    cr_assert(harness_create(h, &s, isa, why), "%s", why);
-    lw_explanation explanation = {.size = sizeof explanation};
-    cr_assert_eq(lw_explain(h->context, s.steps, s.batch, NULL, &explanation), LW_OK);
-    cr_assert_eq(explanation.threads, 2, "the run is too small for two threads: this test shows nothing");
-}
-
-/* Bits of output and final state of the harness's request, in a context of its own. 0: it failed. */
-static uint64_t work(const harness *h, size_t threads)
-{
-    harness own = *h;
-    char reason[WHY_SIZE];
-    lw_context_options options = LW_CONTEXT_OPTIONS_INIT;
-    options.threads = threads;
-    lw_state *state = harness_state(h, reason);
-    size_t count = harness_output_count(h), bytes = lw_state_bytes(state);
-    float *output = ref_alloc(count, sizeof *output);
-    char *saved = ref_alloc(bytes, 1);
-    own.context = NULL;
-    uint64_t hash = 0;
-    if (state && !lw_context_create(h->model, &options, &own.context) &&
-        harness_run(&own, state, NULL, 0, output, reason) && !lw_state_save(state, saved, bytes))
-        hash = hash_bytes(hash_bytes(HASH_INIT, output, count * sizeof *output), saved, bytes);
-    lw_context_destroy(own.context);
-    lw_state_destroy(state);
-    free(output);
-    free(saved);
-    return hash;
-}
-
-struct worker {
-    const harness *h;
-    uint64_t want;
-    size_t wrong;
-    const atomic_bool *stop; /* NULL: five rounds */
-};
-
-static void *work_on(void *argument)
-{
-    struct worker *w = argument;
-    for (size_t round = 0; w->stop ? !atomic_load(w->stop) : round < 5; round++)
-        w->wrong += work(w->h, 1 + round % 2) != w->want;
-    return NULL;
+    cr_assert(shared_create(h, kind, isa, why), "%s", why);
 }
 
 ParameterizedTestParameters(processes, sixteen_threads_on_one_model)
@@ -95,18 +40,7 @@ ParameterizedTest(struct parameter *p, processes, sixteen_threads_on_one_model)
 {
     harness h;
     shared_model(&h, cell_kind(p->kind), p->isa);
-    struct worker workers[THREADS];
-    pthread_t ids[THREADS];
-    uint64_t want = work(&h, 1);
-    cr_assert_neq(want, 0, "%s", lw_error());
-    for (size_t k = 0; k < THREADS; k++) {
-        workers[k] = (struct worker){.h = &h, .want = want};
-        cr_assert_eq(pthread_create(&ids[k], NULL, work_on, &workers[k]), 0);
-    }
-    for (size_t k = 0; k < THREADS; k++) {
-        pthread_join(ids[k], NULL);
-        cr_expect_eq(workers[k].wrong, 0, "thread %zu: %zu of 5 runs had other bits", k, workers[k].wrong);
-    }
+    cr_assert(shared_check(&h, why), "%s", why);
     harness_destroy(&h);
 }
 
@@ -126,7 +60,7 @@ static void expect_children(const harness *h, uint64_t want, size_t count)
         if (child == 0) {
             signal(SIGALRM, SIG_DFL);
             alarm(20);
-            _exit(work(h, 2) == want ? 0 : 1);
+            _exit(shared_work(h, 2) == want ? 0 : 1);
         }
         int status = 0;
         cr_assert_eq(waitpid(child, &status, 0), child);
@@ -140,10 +74,10 @@ Test(processes, fork_after_parallel_work)
 {
     harness h;
     shared_model(&h, LW_LSTM, lw_isa_get());
-    uint64_t want = work(&h, 1);
-    cr_assert_eq(work(&h, 2), want);
+    uint64_t want = shared_work(&h, 1);
+    cr_assert_eq(shared_work(&h, 2), want);
     expect_children(&h, want, rounds());
-    cr_assert_eq(work(&h, 2), want, "the parent works on");
+    cr_assert_eq(shared_work(&h, 2), want, "the parent works on");
     harness_destroy(&h);
 }
 
@@ -154,10 +88,10 @@ Test(processes, fork_in_the_middle_of_parallel_work)
     atomic_bool stop = false;
     struct worker workers[2];
     pthread_t ids[2];
-    uint64_t want = work(&h, 1);
+    uint64_t want = shared_work(&h, 1);
     for (size_t k = 0; k < 2; k++) {
         workers[k] = (struct worker){.h = &h, .want = want, .stop = &stop};
-        cr_assert_eq(pthread_create(&ids[k], NULL, work_on, &workers[k]), 0);
+        cr_assert_eq(pthread_create(&ids[k], NULL, worker_run, &workers[k]), 0);
     }
     expect_children(&h, want, rounds());
     atomic_store(&stop, true);
@@ -184,7 +118,7 @@ Test(processes, cpus_stay_the_callers)
 {
     harness h;
     shared_model(&h, LW_LSTM, lw_isa_get());
-    uint64_t want = work(&h, 1);
+    uint64_t want = shared_work(&h, 1);
     cpu_set_t all, one;
     cr_assert_eq(sched_getaffinity(0, sizeof all, &all), 0);
     CPU_ZERO(&one);
@@ -206,7 +140,7 @@ Test(processes, cpus_stay_the_callers)
             }
             closedir(folder);
             if (pass == 0)
-                cr_assert_eq(work(&h, 2), want);
+                cr_assert_eq(shared_work(&h, 2), want);
         }
         usleep(2000);
     }
@@ -218,14 +152,14 @@ Test(processes, inside_the_callers_region)
 {
     harness h;
     shared_model(&h, LW_LSTM, lw_isa_get());
-    uint64_t want = work(&h, 1);
+    uint64_t want = shared_work(&h, 1);
     size_t wrong = 0, before = 0;
     omp_set_max_active_levels(4); /* nesting is allowed, as far as OpenMP goes */
     for (int round = 0; round < 3; round++) {
 #pragma omp parallel num_threads(3) reduction(+ : wrong)
         {
             for (int k = 0; k < 4; k++)
-                wrong += work(&h, 2) != want;
+                wrong += shared_work(&h, 2) != want;
         }
         size_t now = threads_of_process();
         cr_assert(round == 0 || now == before, "%zu threads, %zu in the round before", now, before);
@@ -251,7 +185,7 @@ static void *small_stack(void *argument)
     lw_state *state = harness_state(h, reason);
     float *y = ref_alloc(harness_output_count(h), sizeof *y);
     float **parameters = ref_alloc(lw_model_parameter_count(h->model), sizeof *parameters);
-    bool good = state && work(h, 1) && work(h, 2) && !lw_step(h->context, state, h->input, y);
+    bool good = state && shared_work(h, 1) && shared_work(h, 2) && !lw_step(h->context, state, h->input, y);
     for (size_t k = 0; k < lw_model_parameter_count(h->model); k++) {
         lw_parameter p = {.size = sizeof p};
         good = good && !lw_model_parameter(h->model, k, &p);
@@ -323,7 +257,7 @@ static void expect_near_in_this_mode(const harness *h, const char *name)
     int rounding = fegetround();
     __auto_type before = mode();
     bool ran = harness_run(h, state, NULL, 0, output, why);
-    uint64_t alone = work(h, 1), shared = work(h, 2);
+    uint64_t alone = shared_work(h, 1), shared = shared_work(h, 2);
     cr_assert_eq(mode(), before, "%s: the mode was changed", name);
     cr_assert_eq(fegetround(), rounding, "%s: the rounding mode was changed", name);
     fesetround(FE_TONEAREST);
@@ -352,11 +286,11 @@ ParameterizedTest(struct parameter *p, processes, rounding_modes)
     } modes[] = {{FE_UPWARD, "upward"}, {FE_DOWNWARD, "downward"}, {FE_TOWARDZERO, "toward zero"}};
     harness h;
     shared_model(&h, cell_kind(p->kind), p->isa);
-    uint64_t want = work(&h, 1);
+    uint64_t want = shared_work(&h, 1);
     for (size_t k = 0; k < sizeof modes / sizeof *modes; k++) {
         fesetround(modes[k].mode);
         expect_near_in_this_mode(&h, modes[k].name);
-        cr_assert_eq(work(&h, 2), want, "after %s: other bits in the usual mode", modes[k].name);
+        cr_assert_eq(shared_work(&h, 2), want, "after %s: other bits in the usual mode", modes[k].name);
     }
 #if defined(__x86_64__)
     unsigned usual = _mm_getcsr();
@@ -364,7 +298,7 @@ ParameterizedTest(struct parameter *p, processes, rounding_modes)
     expect_near_in_this_mode(&h, "denormals flushed");
     cr_assert_eq(_mm_getcsr() & 0x8040u, 0x8040u, "the caller's flushing of denormals was undone");
     _mm_setcsr(usual);
-    cr_assert_eq(work(&h, 2), want, "after flushing denormals: other bits in the usual mode");
+    cr_assert_eq(shared_work(&h, 2), want, "after flushing denormals: other bits in the usual mode");
 #endif
     harness_destroy(&h);
 }
