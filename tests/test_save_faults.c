@@ -113,9 +113,36 @@ INTERPOSED int rename(const char *from, const char *to)
     return result;
 }
 
+/* What becomes of a file while it is read, beside the plan. */
+static struct meddling {
+    size_t at_read; /* before this read, counted from 1, the file below gets `length` bytes; 0: never */
+    const char *path;
+    off_t length;
+    int fstat_error; /* of fstat; 0: none */
+    mode_t kind;     /* what fstat calls the file; 0: what it is */
+    int sizeless;    /* fstat tells a size below 0 */
+} meddling;
+static size_t reads;
+
+INTERPOSED int fstat(int file, struct stat *facts)
+{
+    REAL("fstat", int (*)(int, struct stat *));
+    int result = real(file, facts);
+    if (!armed || result)
+        return result;
+    if (meddling.kind)
+        facts->st_mode = meddling.kind | 0600;
+    if (meddling.sizeless)
+        facts->st_size = -1;
+    errno = meddling.fstat_error;
+    return errno ? -1 : 0;
+}
+
 INTERPOSED ssize_t read(int file, void *data, size_t count)
 {
     REAL("read", ssize_t(*)(int, void *, size_t));
+    if (armed && ++reads == meddling.at_read)
+        cr_assert_eq(truncate(meddling.path, meddling.length), 0);
     if (armed && strike()) {
         if (plan.fault == FAULT_ERROR)
             return -1;
@@ -262,6 +289,60 @@ Test(save_faults, killed_at_every_call)
     models_destroy(&m);
 }
 
+/* A load of the model, with the plan and the meddling as they stand. */
+static lw_status load_with(const struct models *m, lw_model **model)
+{
+    calls = reads = 0;
+    armed = 1;
+    lw_status status = lw_model_load(m->path, NULL, model);
+    armed = 0;
+    return status;
+}
+
+/* Whatever goes wrong with a file while it is read has a sentence that names the file and the trouble. Call 1 opens,
+ * 2 reads the head, 3 the rest, 4 looks for more. */
+Test(save_faults, reading_is_told)
+{
+    struct models m;
+    models_create(&m);
+    const off_t whole = (off_t)m.file[1].count;
+    const struct {
+        struct plan plan;
+        struct meddling meddling;
+        lw_status status;
+        const char *told;
+    } cases[] = {
+        {{1, 0, FAULT_ERROR, EMFILE}, {0}, LW_ERR_FILE, "model: cannot be opened: Too many open files"},
+        {{2, 0, FAULT_ERROR, EIO}, {0}, LW_ERR_FILE, "model: cannot be read after 0 bytes: Input/output error"},
+        {{3, 0, FAULT_ERROR, EIO}, {0}, LW_ERR_FILE, "model: cannot be read after 64 bytes: Input/output error"},
+        {{4, 0, FAULT_ERROR, EIO}, {0}, LW_ERR_FILE, "bytes: Input/output error"},
+        {{0}, {.fstat_error = EIO}, LW_ERR_FILE, "model: cannot be examined: Input/output error"},
+        {{0}, {.sizeless = 1}, LW_ERR_UNSUPPORTED, "model: has -1 bytes, more than this machine can address"},
+        {{0}, {.kind = S_IFDIR}, LW_ERR_FILE, "model: is a folder; a regular file is expected"},
+        {{0}, {.kind = S_IFBLK}, LW_ERR_FILE, "model: is a device; a regular file is expected"},
+        {{0}, {.kind = S_IFSOCK}, LW_ERR_FILE, "model: is no regular file; a regular file is expected"},
+        {{0}, {.at_read = 2, .length = whole - 1}, LW_ERR_FILE, "model: shrank while it was read, from"},
+        {{0}, {.at_read = 2, .length = 0}, LW_ERR_FILE, "model: shrank while it was read, from"},
+        {{0}, {.at_read = 3, .length = whole + 1}, LW_ERR_FILE, "model: grew while it was read, beyond its"},
+        {{0}, {.at_read = 3, .length = 0}, LW_OK, ""}, /* everything had come */
+    };
+    for (size_t k = 0; k < sizeof cases / sizeof *cases; k++) {
+        lw_model *model = NULL;
+        ASSERT_OK(lw_model_save(m.model[1], m.path));
+        plan = cases[k].plan;
+        meddling = cases[k].meddling;
+        meddling.path = m.path;
+        lw_status status = load_with(&m, &model);
+        cr_expect(status == cases[k].status && (model != NULL) == (status == LW_OK) &&
+                      (status == LW_OK || strstr(lw_error(), cases[k].told)),
+                  "case %zu: %s, not %s: %s, not %s", k, lw_status_name(status), lw_status_name(cases[k].status),
+                  lw_error(), cases[k].told);
+        lw_model_destroy(model);
+    }
+    meddling = (struct meddling){0};
+    models_destroy(&m);
+}
+
 /* Reading: errors are told, signals and short reads make no difference. */
 Test(save_faults, reading)
 {
@@ -272,10 +353,7 @@ Test(save_faults, reading)
         for (size_t at = 1; at <= 5; at++) {
             lw_model *model = NULL;
             plan = fault < 3 ? (struct plan){at, 0, FAULT_ERROR, errors[fault]} : (struct plan){at, 0, FAULT_SHORT, 0};
-            calls = 0;
-            armed = 1;
-            lw_status status = lw_model_load(m.path, NULL, &model);
-            armed = 0;
+            lw_status status = load_with(&m, &model);
             if (fault == 1 || fault == 3)
                 cr_assert_eq(status, LW_OK, "call %zu: %s", at, lw_error());
             cr_assert(status == LW_OK || (status == LW_ERR_FILE && !model), "%s", lw_status_name(status));

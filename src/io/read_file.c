@@ -23,8 +23,9 @@ static const char *kind_of(mode_t mode)
                             : "no regular file";
 }
 
-/* Reads until `count` bytes have come or the file ends; *got says how many. */
-static lw_status read_fully(int file, const char *source, unsigned char *bytes, size_t count, size_t *got)
+/* Reads until `count` bytes have come or the file ends; *got says how many. `before` them others have been read. */
+static lw_status read_fully(int file, const char *source, size_t before, unsigned char *bytes, size_t count,
+                            size_t *got)
 {
     *got = 0;
     while (*got < count) {
@@ -32,7 +33,8 @@ static lw_status read_fully(int file, const char *source, unsigned char *bytes, 
         if (n < 0 && errno == EINTR)
             continue;
         if (n < 0)
-            return lw_fail(LW_ERR_FILE, "%s: cannot be read after %zu bytes: %s", source, *got, strerror(errno));
+            return lw_fail(LW_ERR_FILE, "%s: cannot be read after %zu bytes: %s", source, before + *got,
+                           strerror(errno));
         if (n == 0)
             break;
         *got += (size_t)n;
@@ -54,7 +56,7 @@ static lw_status read_open(int file, const char *source, lw_head_check *check, u
     size_t total = (size_t)facts.st_size, got;
     unsigned char head[LW_HEAD_BYTES];
     size_t expected = lw_min(total, sizeof head);
-    lw_status status = read_fully(file, source, head, expected, &got);
+    lw_status status = read_fully(file, source, 0, head, expected, &got);
     if (!status)
         status = check(source, head, got, total);
     if (status)
@@ -69,11 +71,11 @@ static lw_status read_open(int file, const char *source, lw_head_check *check, u
     size_t more = 0;
     unsigned char beyond;
     if (got == expected)
-        status = read_fully(file, source, block + got, total - got, &more);
+        status = read_fully(file, source, got, block + got, total - got, &more);
     if (!status && got + more < total)
         status = lw_fail(LW_ERR_FILE, "%s: shrank while it was read, from %zu bytes to %zu", source, total, got + more);
     if (!status)
-        status = read_fully(file, source, &beyond, 1, &more);
+        status = read_fully(file, source, total, &beyond, 1, &more);
     if (!status && more)
         status = lw_fail(LW_ERR_FILE, "%s: grew while it was read, beyond its %zu bytes", source, total);
     if (status) {
