@@ -182,6 +182,38 @@ ParameterizedTest(struct parameter *p, machine, query)
     cr_assert_lt(peak, 1e12, "%g flop/s on one core cannot be", peak);
 }
 
+/* Figures that one thread of a machine can have; a cache is measured when there is one. */
+ParameterizedTestParameters(machine, limits)
+{
+    return every_isa(1);
+}
+
+ParameterizedTest(struct parameter *p, machine, limits)
+{
+    cr_assert_eq(lw_isa_set(p->isa), LW_OK);
+    lw_machine machine = {.size = sizeof machine};
+    lw_limits limits = {.size = sizeof limits};
+    cr_assert_eq(lw_machine_query(&machine), LW_OK);
+    cr_assert_eq(lw_machine_limits(1, &limits), LW_OK, "%s", lw_error());
+    cr_assert_eq(limits.threads, 1);
+    cr_expect(limits.flops > 1e7 * (double)machine.lanes && limits.flops < 1e12, "%g flop/s", limits.flops);
+    const struct {
+        const char *name;
+        size_t there;
+        double rate;
+    } levels[] = {{"l1", machine.l1_bytes, limits.l1},
+                  {"l2", machine.l2_bytes, limits.l2},
+                  {"l3", machine.l3_bytes, limits.l3},
+                  {"dram", 1, limits.dram}};
+    for (size_t k = 0; k < sizeof levels / sizeof *levels; k++) {
+        if (levels[k].there)
+            cr_expect(levels[k].rate > 1e8 && levels[k].rate < 1e13, "%s: %g byte/s", levels[k].name, levels[k].rate);
+        else
+            cr_expect_eq(levels[k].rate, 0.0, "%s: %g byte/s of a cache that is not there", levels[k].name,
+                         levels[k].rate);
+    }
+}
+
 Test(machine, query_refuses)
 {
     lw_machine machine = {.size = 3};
