@@ -71,6 +71,8 @@ static void run_functions(const struct lw_kernels *table, bool best)
         /* Wider apart than in the native suite: this runs in an emulator. */
         bool good = math_strided_check(f, table, 64, 4001, &worst, &hash, why) && math_special_check(f, table, why);
         report(good, table->name, f->name, why);
+        if (good)
+            printf("# worst %.4f ulp of %.1f\n", worst, f->ulp);
         print_hash(best, f->name, hash);
     }
     for (int f = LW_K_LINEAR; f <= LW_K_EXP; f++)

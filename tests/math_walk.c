@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The walk over all 2^32 floats: every function on every instruction set of this CPU, in as many threads as it is told
- * to use. Run by hand, since it takes minutes: math_walk [THREADS] [FUNCTION [TABLE]]. Prints the worst error of each
- * and ends with 1 when a bound is broken. Every walk also compares with the bits of the scalar table.
+ * to use. Called by tools/check-all, since it takes minutes: math_walk [THREADS] [FUNCTION [TABLE]]. Prints the worst
+ * error of each, in the Test Anything Protocol. Every walk also compares with the bits of the scalar table.
  */
 #include <pthread.h>
 #include <stdio.h>
@@ -37,7 +37,7 @@ static void *walk(void *argument)
     return NULL;
 }
 
-static bool walk_all(const math_function *f, const struct lw_kernels *table, size_t threads)
+static bool walk_all(const math_function *f, const struct lw_kernels *table, size_t threads, size_t number)
 {
     static struct part parts[MAX_THREADS];
     pthread_t ids[MAX_THREADS];
@@ -48,19 +48,22 @@ static bool walk_all(const math_function *f, const struct lw_kernels *table, siz
             exit(2);
         }
     }
-    bool good = true;
+    char why[WHY_SIZE];
+    bool good = math_special_check(f, table, why);
     double worst = 0;
     for (size_t k = 0; k < threads; k++) {
         pthread_join(ids[k], NULL);
         worst = parts[k].worst > worst ? parts[k].worst : worst;
-        if (!parts[k].good)
-            fprintf(stderr, "%s\n", parts[k].why);
+        if (good && !parts[k].good)
+            memcpy(why, parts[k].why, sizeof why);
         good = good && parts[k].good;
     }
-    printf("%-8s %-8s worst %.4f ulp of %.1f over %u floats: %s\n", table->name, f->name, worst, f->ulp, MATH_FLOATS,
-           good ? "ok" : "not ok");
+    printf("%s %zu - %s %s: worst %.4f ulp of %.1f over %u floats\n", good ? "ok" : "not ok", number, table->name,
+           f->name, worst, f->ulp, MATH_FLOATS);
+    if (!good)
+        printf("# %s\n", why);
     fflush(stdout);
-    return good && math_special_check(f, table, parts[0].why);
+    return good;
 }
 
 int main(int argc, char **argv)
@@ -71,12 +74,13 @@ int main(int argc, char **argv)
         return 2;
     }
     const struct lw_kernels *tables[MAX_TABLES];
-    size_t count = kernel_tables(tables);
+    size_t count = kernel_tables(tables), walks = 0;
     bool good = true;
     for (size_t f = 0; f < MATH_FUNCTION_COUNT; f++)
         for (size_t t = 0; t < count; t++)
             if ((argc < 3 || strcmp(argv[2], math_functions[f].name) == 0) &&
                 (argc < 4 || strcmp(argv[3], tables[t]->name) == 0))
-                good = walk_all(&math_functions[f], tables[t], threads) && good;
+                good = walk_all(&math_functions[f], tables[t], threads, ++walks) && good;
+    printf("1..%zu\n", walks);
     return good ? 0 : 1;
 }
