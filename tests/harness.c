@@ -5,6 +5,7 @@
  */
 #include "scenario.h"
 
+#include <float.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -245,6 +246,28 @@ static bool check_memories(const harness *h, const lw_state *state, const ref_st
     return good;
 }
 
+static size_t beyond;
+
+size_t harness_beyond_float(void)
+{
+    return beyond;
+}
+
+/* Whether a layer of the reference gave a number that f32 has not, as an unbounded cell may over many steps: then there
+ * is an infinity in its place, and nothing to compare behind it. */
+static bool leaves_float(const harness *h, const ref_trace *trace)
+{
+    for (size_t l = 0; l < trace->layer_count; l++) {
+        const ref_layer *layer = &h->ref->layers[l];
+        const int directions = ref_has_direction(layer, LW_FORWARD) + ref_has_direction(layer, LW_REVERSE);
+        const size_t count = trace->steps * trace->batch * (size_t)directions * ref_memory_width(layer, LW_HIDDEN);
+        for (size_t k = 0; k < count; k++)
+            if (fabs(trace->layers[l].output[k]) > (double)FLT_MAX)
+                return true;
+    }
+    return false;
+}
+
 bool harness_check(const scenario *s, lw_isa isa, char why[WHY_SIZE])
 {
     harness h;
@@ -256,10 +279,13 @@ bool harness_check(const scenario *s, lw_isa isa, char why[WHY_SIZE])
         double tolerance = harness_tolerance(&h);
         size_t count = harness_output_count(&h);
         float *output = ref_alloc(count, sizeof *output);
-        good = harness_run(&h, state, NULL, 0, output, why) &&
-               compare("output", output, s->output_kind == LW_OUTPUT_LAST ? trace->last : trace->output, count,
-                       tolerance, why) &&
-               check_memories(&h, state, want, tolerance, why);
+        const bool comparable = !leaves_float(&h, trace);
+        beyond += !comparable;
+        good = harness_run(&h, state, NULL, 0, output, why);
+        if (good && comparable)
+            good = compare("output", output, s->output_kind == LW_OUTPUT_LAST ? trace->last : trace->output, count,
+                           tolerance, why) &&
+                   check_memories(&h, state, want, tolerance, why);
         free(output);
         ref_trace_destroy(trace);
         ref_state_destroy(want);

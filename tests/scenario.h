@@ -98,6 +98,9 @@ bool compare(const char *what, const float *got, const double *want, size_t coun
 /* All of the above: output at every step, and every memory at the end. */
 bool harness_check(const scenario *s, lw_isa isa, char why[WHY_SIZE]);
 
+/* Scenarios of harness_check() in this process that were run and not compared, because a layer of the reference left
+ * the range of f32. */
+size_t harness_beyond_float(void);
 /* Worst error seen by compare() in this process, as a part of the tolerance. */
 double compare_worst(void);
 
