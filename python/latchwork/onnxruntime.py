@@ -46,8 +46,15 @@ def library() -> str:
     return str(path.resolve())
 
 
+def _devices() -> list:
+    """The devices that ONNX Runtime offers to the provider: none before it is known."""
+    return [device for device in _ort.get_ep_devices() if device.ep_name == PROVIDER]
+
+
 def register(path: str | os.PathLike[str] | None = None) -> None:
-    """Makes the provider known to ONNX Runtime, in this process. A second call does nothing.
+    """Makes the provider known to ONNX Runtime, in this process.
+
+    A second call does nothing, nor does one after somebody else, another copy of this module say, has made it known.
 
     `path` names the provider's library; without it `library()` does.
     """
@@ -58,7 +65,8 @@ def register(path: str | os.PathLike[str] | None = None) -> None:
     with _lock:
         if _registered is None:
             wanted = wanted or library()
-            _ort.register_execution_provider_library(_REGISTRATION, wanted)
+            if not _devices():
+                _ort.register_execution_provider_library(_REGISTRATION, wanted)
             _registered = wanted
         elif wanted not in (None, _registered):
             raise RuntimeError(f"the provider is registered from {_registered}, not from {wanted}")
@@ -83,7 +91,7 @@ def add_to(
     are the layers of one stack run as one, unless `stacks` is False; the results are the same, bit by bit.
     """
     register()
-    devices = [device for device in _ort.get_ep_devices() if device.ep_name == PROVIDER]
+    devices = _devices()
     if not devices:
         raise RuntimeError(f"ONNX Runtime shows no CPU to {PROVIDER}")
     if threads is None:

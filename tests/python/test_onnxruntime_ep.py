@@ -17,7 +17,8 @@ import warnings
 import numpy as np
 import pytest
 
-from onnxruntime_case import CLOSE, INFO, LIBRARY, lw, onnx, ort, ours, quiet, theirs  # skips without onnxruntime
+# Skips without onnxruntime.
+from onnxruntime_case import CLOSE, INFO, LIBRARY, load_module, lw, onnx, ort, ours, quiet, theirs
 
 from onnx import TensorProto, helper, numpy_helper
 from onnx_recipes import GATES, Recipe
@@ -322,6 +323,14 @@ def test_options():
         ours(model, options=options)
     with pytest.raises(ValueError, match='did not record'):
         lw.claimed(theirs(model))
+
+
+def test_a_copy_of_the_module_finds_the_provider_registered():
+    copy = load_module()
+    assert copy is not lw
+    copy.register(LIBRARY)
+    session = copy.session(Recipe('LSTM').model().SerializeToString(), quiet())
+    assert len(copy.claimed(session)) == 1
 
 
 def ort_session(model, options):
