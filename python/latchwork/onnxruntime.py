@@ -46,7 +46,7 @@ def library() -> str:
     return str(path.resolve())
 
 
-def _devices() -> list:
+def _devices() -> list[_ort.OrtEpDevice]:
     """The devices that ONNX Runtime offers to the provider: none before it is known."""
     return [device for device in _ort.get_ep_devices() if device.ep_name == PROVIDER]
 
