@@ -472,6 +472,34 @@ Test(files, long_prefix)
     free(file.data);
 }
 
+/* A module of eleven layers; then its tensors one after the other under a name that is no tensor's. */
+Test(files, eleven_layers)
+{
+    enum { LAYERS = 11, TENSORS = 2 * LAYERS };
+    const float data[TENSORS] = {0};
+    for (size_t renamed = 0; renamed <= TENSORS; renamed++) {
+        char header[4096] = "{";
+        for (size_t i = 0, end = 1; i < TENSORS; i++)
+            end += (size_t)snprintf(
+                header + end, sizeof header - end,
+                "\"weight_%s_l%s%zu\":{\"dtype\":\"F32\",\"shape\":[1,1],\"data_offsets\":[%zu,%zu]}%s",
+                i % 2 ? "hh" : "ih", i == renamed ? "0" : "", i / 2, 4 * i, 4 * i + 4, i + 1 < TENSORS ? "," : "}");
+        bytes file = make_file(header, strlen(header), data, sizeof data);
+        lw_tensors *tensors;
+        lw_model *model = NULL;
+        lw_brick b = {.size = sizeof b};
+        ASSERT_OK(lw_tensors_parse(file.data, file.count, &tensors));
+        lw_status status = lw_model_from_tensors(tensors, NULL, &model);
+        if (renamed < TENSORS)
+            cr_expect(status != LW_OK && !model, "%zu: %s", renamed, lw_error());
+        else
+            cr_expect(status == LW_OK && lw_model_brick(model, 0, &b) == LW_OK && b.layers == LAYERS, "%s", lw_error());
+        lw_model_destroy(model);
+        lw_tensors_close(tensors);
+        free(file.data);
+    }
+}
+
 Test(files, paths_that_are_no_files, .timeout = 30)
 {
     char folder[PATH_BYTES], path[PATH_BYTES], longest[2 * PATH_BYTES];

@@ -212,6 +212,46 @@ Test(losses, parts_make_the_whole)
     lw_tensors_close(file);
 }
 
+/* A divisor is any positive number, below 1 too. */
+Test(losses, small_divisor)
+{
+    const float output[4] = {1, 2, 3, 4}, target[4] = {0};
+    float one[4], half[4];
+    lw_loss loss = {.size = sizeof loss};
+    lw_score score = LW_SCORE_INIT;
+    loss.kind = LW_SQUARED_ERROR;
+    loss.steps = 2, loss.batch = 1, loss.width = 2;
+    loss.output = output, loss.target = target;
+    loss.divisor = 1.0, loss.gradient = one;
+    OK(lw_loss_evaluate(&loss, &score));
+    const double whole = score.loss;
+    loss.divisor = 0.5, loss.gradient = half;
+    OK(lw_loss_evaluate(&loss, &score));
+    cr_expect_eq(score.loss, 2.0 * whole);
+    for (size_t i = 0; i < 4; i++)
+        cr_expect_eq(half[i], 2.0f * one[i]);
+}
+
+/* A gradient that overlaps no more than the target's last number, or begins right behind it. */
+Test(losses, overlap_to_the_last_number)
+{
+    const float output[16] = {0};
+    float target[48] = {0};
+    lw_loss loss = {.size = sizeof loss};
+    lw_score score = LW_SCORE_INIT;
+    loss.kind = LW_SQUARED_ERROR;
+    loss.steps = 4, loss.batch = 2, loss.width = 2;
+    loss.output = output, loss.target = target + 16;
+    loss.gradient = target + 31;
+    REFUSED(lw_loss_evaluate(&loss, &score), LW_ERR_ARGUMENT, "overlaps");
+    loss.gradient = target + 1;
+    REFUSED(lw_loss_evaluate(&loss, &score), LW_ERR_ARGUMENT, "overlaps");
+    loss.gradient = target + 32;
+    OK(lw_loss_evaluate(&loss, &score));
+    loss.gradient = target;
+    OK(lw_loss_evaluate(&loss, &score));
+}
+
 /* One row of logits. */
 static lw_score cross_entropy(const float *y, size_t width, int32_t class, float *dy)
 {

@@ -521,3 +521,39 @@ Test(save, stale_temporary_file)
     lw_model_destroy(model);
     remove_folder(folder);
 }
+
+/* The first and last characters of each length of UTF-8, and what lies just beside them. */
+Test(save, names_at_the_bounds_of_utf8)
+{
+    static const char *const good[] = {"\xc2\x80",     "\xdf\xbf",     "\xe0\xa0\x80",     "\xed\x9f\xbf",
+                                       "\xee\x80\x80", "\xef\xbf\xbf", "\xf0\x90\x80\x80", "\xf4\x8f\xbf\xbf"};
+    static const char *const bad[] = {
+        "\xc1\xbf",         "\xe0\x9f\xbf",         "\xed\xa0\x80", "\xed\xbf\xbf", "\xf0\x8f\xbf\xbf",
+        "\xf4\x90\x80\x80", "\xf8\x88\x80\x80\x80", "\x80",         "\xc2",         "\xe0\xa0"};
+    static const float x[2] = {1, 2};
+    char folder[PATH_BYTES], path[PATH_BYTES];
+    make_folder(folder);
+    join(folder, "t", path);
+    for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
+        lw_tensor tensor = tensor_of(good[i], "F32", 4, x, 2);
+        cr_expect_eq(lw_tensors_write(path, &tensor, 1, NULL, 0), LW_OK, "%zu: %s", i, lw_error());
+    }
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        lw_tensor tensor = tensor_of(bad[i], "F32", 4, x, 2);
+        EXPECT_REFUSED(lw_tensors_write(path, &tensor, 1, NULL, 0), LW_ERR_ARGUMENT, "UTF-8");
+    }
+    remove_folder(folder);
+}
+
+/* Sentences hold 80 bytes of a text from outside, and say when there was more. */
+Test(save, long_texts_are_clipped)
+{
+    char type[101], expected[128];
+    for (size_t length = 70; length < sizeof type; length++) {
+        memset(type, 'F', length);
+        type[length] = '\0';
+        lw_tensor tensor = {.size = sizeof tensor, .name = "a", .type = type};
+        snprintf(expected, sizeof expected, "\"%.80s%s\"; one of", type, length > 80 ? "..." : "");
+        EXPECT_REFUSED(lw_tensors_write("t", &tensor, 1, NULL, 0), LW_ERR_ARGUMENT, expected);
+    }
+}
