@@ -476,7 +476,7 @@ lw_status lw_backward_run(lw_tape *tape, const lw_gradients *gradients, enum lw_
     const struct lw_schedule *forward = &context->call_plan.schedule;
     call.threads = forward->teams * forward->members * forward->stages;
     /* A step takes twice as long as it took forward, and the sums of several steps more. */
-    lw_barrier_begin(&context->teams[0].side[2], 4.0 * forward->cost.cycles, lw_nanoseconds());
+    lw_context_begin(context, 4.0 * forward->cost.cycles);
     const bool late = lw_parallel_run(call.threads, context->parallel, context->pool, back_thread, &call);
     lw_context_learn(context, late);
     return LW_OK;

@@ -28,6 +28,15 @@ size_t lw_context_threads(const lw_context *context)
     return context->rest_until && lw_nanoseconds() < context->rest_until ? 1 : threads;
 }
 
+void lw_context_begin(lw_context *context, double cycles)
+{
+    const struct lw_schedule *schedule = &context->call_plan.schedule;
+    const uint64_t now = schedule->teams * schedule->members * schedule->stages > 1 ? lw_nanoseconds() : 0;
+    for (size_t team = 0; team < schedule->teams; team++)
+        for (size_t side = 0; side < 3; side++)
+            lw_barrier_begin(&context->teams[team].side[side], cycles, now);
+}
+
 void lw_context_learn(lw_context *context, bool late)
 {
     const struct lw_schedule *schedule = &context->call_plan.schedule;

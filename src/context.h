@@ -43,8 +43,10 @@ lw_status lw_context_build(const lw_model *model, const lw_context_options *opti
 void lw_context_free(lw_context *context);
 /* Floats of workspace that any run of that size can need, whatever number of threads it gets; false on overflow. */
 bool lw_context_need(const lw_context *context, size_t steps, size_t batch, size_t *floats);
-/* Threads for the next call, and what is learned from a call that used several; `late`: they ended far apart. */
+/* Threads for the next call; its barriers, once its plan is in call_plan, with the cycles that pass between two; and
+ * what is learned from a call that used several. `late`: they ended far apart. */
 size_t lw_context_threads(const lw_context *context);
+void lw_context_begin(lw_context *context, double cycles);
 void lw_context_learn(lw_context *context, bool late);
 lw_status lw_context_grow(lw_context *context, size_t floats);
 

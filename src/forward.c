@@ -431,10 +431,7 @@ lw_status lw_forward_run(struct lw_call *call)
     lw_probe_clear(context->model, io);
     /* A step's; where input parts are merged, the first step of a chunk has more to do. */
     const double cycles = plan->schedule.cost.cycles * (plan->schedule.stages > 1 ? (double)plan->segment : 2.0);
-    const uint64_t now = plan->schedule.members * plan->schedule.stages > 1 ? lw_nanoseconds() : 0;
-    for (size_t team = 0; team < plan->schedule.teams; team++)
-        for (size_t side = 0; side < 3; side++)
-            lw_barrier_begin(&context->teams[team].side[side], cycles, now);
+    lw_context_begin(context, cycles);
     const bool late = lw_parallel_run(plan->schedule.teams * plan->schedule.members * plan->schedule.stages,
                                       context->parallel, context->pool, run_thread, call);
     lw_context_learn(context, late);
