@@ -59,7 +59,6 @@ static float *row(const struct lw_level *level, const struct lw_weights *weights
     case LW_BIAS_HH:
         return lw_matrix_bias(&weights->step.recurrent, lanes, gates, gate, unit);
     case LW_WEIGHT_PEEPHOLE:
-        *stride = 1;
         return (float *)weights->step.peephole + row * weights->step.peephole_stride;
     default:
         return lw_matrix_row(&weights->projection, lanes, 1, 0, row, stride);

@@ -36,7 +36,7 @@ void lw_layout_transposed(struct lw_layout *layout, struct lw_matrix *matrix, si
 
 void lw_matrix_set_depth(const struct lw_matrix *matrix, size_t lanes, size_t k, const float *values, size_t count)
 {
-    for (size_t first = 0; first < matrix->columns && first * lanes < count; first += matrix->width) {
+    for (size_t first = 0; first * lanes < count; first += matrix->width) {
         size_t width = lw_min(matrix->width, matrix->columns - first) * lanes;
         float *panel = (float *)matrix->w + first * matrix->depth * lanes;
         memcpy(panel + k * width, values + first * lanes, lw_min(width, count - first * lanes) * sizeof(float));

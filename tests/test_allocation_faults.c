@@ -78,7 +78,7 @@ struct rig {
     lw_tensors *tensors;
     float *parameters[16], *gradients[16];
     size_t counts[16], count;
-    char folder[PATH_BYTES], path[PATH_BYTES];
+    char folder[PATH_BYTES], path[PATH_BYTES], elsewhere[PATH_BYTES], link[PATH_BYTES];
     bytes file, plain;
     float x[120], y[240];
     uint64_t hash; /* of what the job gave */
@@ -101,6 +101,8 @@ static void rig_create(struct rig *r)
     ASSERT_OK(lw_model_initialise(r->two_way, 4));
     make_folder(r->folder);
     ASSERT_OK(lw_model_save(r->model, join(r->folder, "model", r->path)));
+    make_folder(r->elsewhere);
+    cr_assert_eq(symlink(r->path, join(r->elsewhere, "link", r->link)), 0);
     r->file = read_all(r->path);
     r->plain = read_all(corpus_path("lstm_two_layers_both_ways", other));
     r->count = lw_model_parameter_count(r->model);
@@ -128,6 +130,7 @@ static void rig_destroy(struct rig *r)
     free(r->file.data);
     free(r->plain.data);
     remove_folder(r->folder);
+    remove_folder(r->elsewhere);
 }
 
 static void add_hash(struct rig *r, const void *data, size_t count)
@@ -315,6 +318,11 @@ static lw_status job_save(struct rig *r)
     return lw_model_save(r->model, r->path);
 }
 
+static lw_status job_save_through_link(struct rig *r)
+{
+    return lw_model_save(r->model, r->link);
+}
+
 static lw_status job_measure(struct rig *r)
 {
     lw_limits limits = {.size = sizeof limits};
@@ -346,6 +354,7 @@ static const struct job {
             {"load a state_dict", job_load_plain},
             {"load a file", job_load_file},
             {"save", job_save},
+            {"save through a link", job_save_through_link},
             {"measure the machine", job_measure}};
 
 /* Does the job with allocation `at` failing. */

@@ -118,9 +118,9 @@ static lw_status check_matrices(const lw_tensors *tensors, const lw_naming *nami
     return LW_OK;
 }
 
-/* The tensor's index, by which its numbers are read. */
+/* `values` has room for the largest. */
 static lw_status fill_parameter(const lw_tensors *tensors, const lw_naming *naming, lw_model *model, size_t index,
-                                float **values, size_t *room)
+                                float *values)
 {
     lw_parameter parameter = {.size = sizeof parameter};
     lw_tensor tensor = {.size = sizeof tensor};
@@ -129,25 +129,25 @@ static lw_status fill_parameter(const lw_tensors *tensors, const lw_naming *nami
         status = find_tensor(tensors, naming, parameter.name, parameter.rank, parameter.shape, &tensor);
     if (status)
         return status;
-    if (parameter.count > *room) {
-        lw_free(*values);
-        *room = 0;
-        *values = lw_alloc_array(parameter.count, sizeof **values);
-        if (!*values)
-            return lw_fail_memory(parameter.count * sizeof **values);
-        *room = parameter.count;
-    }
-    lw_type_read(lw_type_find(tensor.type), tensor.data, *values, parameter.count);
-    return lw_model_parameter_set(model, index, *values, parameter.count);
+    lw_type_read(lw_type_find(tensor.type), tensor.data, values, parameter.count);
+    return lw_model_parameter_set(model, index, values, parameter.count);
 }
 
 static lw_status fill(const lw_tensors *tensors, const lw_naming *naming, lw_model *model)
 {
-    float *values = NULL;
-    size_t room = 0;
+    const size_t count = lw_model_parameter_count(model);
+    size_t largest = 0;
+    for (size_t i = 0; i < count; i++) {
+        lw_parameter parameter = {.size = sizeof parameter};
+        lw_model_parameter(model, i, &parameter);
+        largest = lw_max(largest, parameter.count);
+    }
+    float *values = lw_alloc_array(largest, sizeof *values);
+    if (!values)
+        return lw_fail_memory(largest * sizeof *values);
     lw_status status = LW_OK;
-    for (size_t i = 0; !status && i < lw_model_parameter_count(model); i++)
-        status = fill_parameter(tensors, naming, model, i, &values, &room);
+    for (size_t i = 0; !status && i < count; i++)
+        status = fill_parameter(tensors, naming, model, i, values);
     lw_free(values);
     return status;
 }

@@ -166,23 +166,7 @@ static lw_status find(const lw_tensors *tensors, const survey *s, leaf l, lw_ten
     return status;
 }
 
-static lw_status find_all(const lw_tensors *tensors, const survey *s)
-{
-    for (size_t layer = 0; layer < s->layers; layer++)
-        for (int reverse = 0; reverse <= s->reverse; reverse++)
-            for (enum role role = WEIGHT_IH; role < ROLES; role++) {
-                lw_tensor tensor = {.size = sizeof tensor};
-                if ((role == WEIGHT_HR && !s->projection) || ((role == BIAS_IH || role == BIAS_HH) && !s->bias))
-                    continue;
-                lw_status status = find(
-                    tensors, s, (leaf){.role = role, .layer = layer, .reverse = reverse, .cell = s->cell}, &tensor);
-                if (status)
-                    return status;
-            }
-    return LW_OK;
-}
-
-/* Kind and widths from the shapes of the first layer. */
+/* Kind and widths from the shapes of the first layer; whoever reads the others asks for them. */
 static lw_status read_shapes(const lw_tensors *tensors, const survey *s, lw_brick *brick)
 {
     lw_tensor ih = {.size = sizeof ih}, hh = ih, hr = ih;
@@ -247,8 +231,6 @@ lw_status lw_state_dict_parse(const lw_tensors *tensors, lw_architecture *archit
     lw_status status = survey_names(tensors, &s);
     if (!status)
         status = refuse_strangers(tensors, &s);
-    if (!status)
-        status = find_all(tensors, &s);
     if (!status)
         status = read_shapes(tensors, &s, &brick);
     if (!status)

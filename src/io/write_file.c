@@ -43,6 +43,8 @@ static lw_status find_target(lw_replacement *replacement, const char *path, mode
         if (!resolved || stat(resolved, old) != 0) {
             int reason = errno;
             free(resolved);
+            if (reason == ENOMEM)
+                return lw_fail_memory(strlen(path) + 1);
             return lw_fail(LW_ERR_FILE, "%s: is a link that cannot be followed: %s", source, strerror(reason));
         }
     }
