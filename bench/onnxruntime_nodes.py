@@ -11,11 +11,10 @@ LATCHWORK_ONNXRUNTIME_LIBRARY names.
 """
 import argparse
 import os
-import statistics
-import time
 
 import numpy as np
 import onnxruntime as ort
+from in_turn import medians
 from onnx import TensorProto, helper, numpy_helper
 
 import latchwork.onnxruntime as provider
@@ -84,27 +83,6 @@ def make_call(model, x, output, threads, latchwork):
     return (lambda: session.run_with_iobinding(binding)), result
 
 
-def seconds_of(call, count):
-    start = time.perf_counter()
-    for _ in range(count):
-        call()
-    return (time.perf_counter() - start) / count
-
-
-def medians(calls, budget):
-    """Of each call, in turn."""
-    for call in calls:
-        call()
-    counts = [max(1, int(0.01 / max(seconds_of(call, 2), 1e-7))) for call in calls]
-    rounds, end = [[] for _ in calls], time.perf_counter() + budget
-    while len(rounds[0]) < 5 or time.perf_counter() < end:
-        for found, call, count in zip(rounds, calls, counts):
-            time.sleep(PAUSE)
-            call()
-            found.append(seconds_of(call, count))
-    return [statistics.median(found) for found in rounds]
-
-
 def measure(op, sizes, direction, budget, most):
     """(seconds, threads) of ONNX Runtime's node and of Latchwork's, and the seconds of the floor."""
     model, x, output = build(op, sizes, direction)
@@ -112,7 +90,7 @@ def measure(op, sizes, direction, budget, most):
     for threads in sorted({1, most}):
         theirs, ours = (make_call(model, x, output, threads, latchwork) for latchwork in (False, True))
         floor = make_call(*build('Identity', (*sizes[:2], 1, 1, 1), 'forward'), 1, False)
-        found.append((threads, medians([theirs[0], ours[0], floor[0]], budget)))
+        found.append((threads, medians([theirs[0], ours[0], floor[0]], budget, PAUSE)))
         assert np.allclose(theirs[1].numpy(), ours[1].numpy(), rtol=1e-3, atol=1e-5), 'the results differ'
     best = [min((times[side], threads) for threads, times in found) for side in (0, 1)]
     return best, min(times[2] for _, times in found)

@@ -6,10 +6,9 @@ better number of threads. Prints a table.
 Usage: bench/torch_modules.py [--seconds N] [WORD ...]      only the rows whose name holds one of the words
 """
 import argparse
-import statistics
-import time
 
 import torch
+from in_turn import medians
 from torch import nn
 
 import latchwork.torch
@@ -55,13 +54,6 @@ def make(kind, sizes, what):
     return call(theirs), call(ours)
 
 
-def seconds_of(call, count):
-    start = time.perf_counter()
-    for _ in range(count):
-        call()
-    return (time.perf_counter() - start) / count
-
-
 def measure(kind, sizes, what, budget):
     """{threads: (seconds of torch.nn, seconds of ours)}, medians."""
     results = {}
@@ -69,15 +61,7 @@ def measure(kind, sizes, what, budget):
         torch.set_num_threads(threads)
         calls = make(kind, sizes, what)
         with torch.set_grad_enabled(what == 'train'):
-            for call in calls:
-                call()
-            count = [max(1, int(0.01 / max(seconds_of(call, 2), 1e-7))) for call in calls]
-            rounds = [[], []]
-            end = time.perf_counter() + budget
-            while len(rounds[0]) < 5 or time.perf_counter() < end:
-                for side, call in enumerate(calls):
-                    rounds[side].append(seconds_of(call, count[side]))
-        results[threads] = [statistics.median(side) for side in rounds]
+            results[threads] = medians(calls, budget)
     return results
 
 

@@ -97,6 +97,8 @@ static int run(int argc, const char **argv)
     if (lw_machine_query(&machine) != LW_OK)
         return fail("%s", lw_error());
     double one = arguments.peak ? lw_machine_peak(1) : 0, all = arguments.peak ? lw_machine_peak(0) : 0;
+    if (arguments.peak && (one <= 0 || all <= 0))
+        return fail("the peak cannot be measured: memory or threads are short");
     if (arguments.json)
         return print_json(&machine, one, all);
     print_text(&machine, one, all);
