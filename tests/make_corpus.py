@@ -194,6 +194,8 @@ def hostile():
     yield "name_raw_nul", one(entry(), name='"a\0b"')
     yield "name_lone_surrogate", one(entry(), name='"\\ud800"')
     yield "name_reversed_surrogates", one(entry(), name='"\\udc00\\ud800"')
+    yield "name_split_surrogates", one(entry(), name='"\\ud800abdc00"')
+    yield "name_low_surrogates", one(entry(), name='"\\udc00\\udc00"')
     yield "name_control", one(entry("F99"), name='"\\u001b[31m' + "x" * 300 + '"')
     yield "metadata_number", file(b'{"__metadata__":{"a":1}}')
     yield "metadata_nested", file(b'{"__metadata__":{"a":{"b":"c"}}}')

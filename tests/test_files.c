@@ -73,6 +73,8 @@ static const struct hostile {
     {"name_raw_nul", LW_ERR_FORMAT, "control character"},
     {"name_lone_surrogate", LW_ERR_FORMAT, "invalid Unicode"},
     {"name_reversed_surrogates", LW_ERR_FORMAT, "invalid Unicode"},
+    {"name_split_surrogates", LW_ERR_FORMAT, "invalid Unicode"},
+    {"name_low_surrogates", LW_ERR_FORMAT, "invalid Unicode"},
     {"name_control", LW_ERR_FORMAT, "\"?[31mxxx"},
     {"metadata_number", LW_ERR_FORMAT, "\"a\" in __metadata__ is no string"},
     {"metadata_nested", LW_ERR_FORMAT, "is no string"},

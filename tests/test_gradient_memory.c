@@ -186,6 +186,15 @@ Test(gradient_memory, sizes_that_overflow)
     cr_expect_eq(lw_tape_bytes(tape, 1, SIZE_MAX), 0);
     cr_expect_eq(lw_tape_bytes(tape, SIZE_MAX, SIZE_MAX), 0);
     cr_expect_eq(lw_tape_bytes(tape, SIZE_MAX / 4, 4), 0);
+    /* From steps that overflow over floats that do to bytes that do: none wraps around. */
+    const double most = (double)SIZE_MAX;
+    const double step = (double)(lw_tape_bytes(tape, 3000, 1) - lw_tape_bytes(tape, 2000, 1)) / 1000;
+    for (size_t steps = SIZE_MAX; steps > 1 << 20; steps -= steps / 8) {
+        const double expected = step * (double)steps, said = (double)lw_tape_bytes(tape, steps, 1);
+        cr_expect(expected < 1.01 * most || said == 0.0, "%zu steps take %g bytes", steps, said);
+        cr_expect(expected > 0.99 * most || fabs(said - expected) < 0.01 * expected, "%zu steps take %g bytes, not %g",
+                  steps, said, expected);
+    }
     cr_expect_eq(lw_tape_bytes(tape, (size_t)1 << 32, (size_t)1 << 32), 0);
     cr_expect_gt(lw_tape_bytes(tape, 1, 1), 0);
     lw_tape_destroy(tape);
