@@ -41,10 +41,14 @@ bool lw_cpu_has(lw_isa isa)
     bool avx2_set = fma && avx && f16c && avx2 && (saved & 0x6) == 0x6;
     if (isa == LW_ISA_AVX2)
         return avx2_set;
+#ifdef LW_SIMDE
+    return isa == LW_ISA_AVX512 && avx2_set; /* written in AVX2 */
+#else
     unsigned needed = 1u << 16 | 1u << 17 | 1u << 30 | 1u << 31; /* F, DQ, BW, VL */
     if (isa == LW_ISA_AVX512)
         return avx2_set && (b7 & needed) == needed && (saved & 0xe6) == 0xe6;
     return false;
+#endif
 }
 
 void lw_cpu_name(char *name, size_t size)
@@ -74,6 +78,10 @@ bool lw_cpu_has(lw_isa isa)
 #elif defined(__aarch64__)
     if (isa == LW_ISA_NEON)
         return true; /* part of the architecture wherever floating point is */
+#endif
+#ifdef LW_SIMDE
+    if (isa == LW_ISA_AVX512)
+        return true; /* written in NEON */
 #endif
     return isa == LW_ISA_SCALAR;
 }

@@ -16,21 +16,41 @@
 
 #define MAX_BUFFERS 24
 
+#ifdef LW_HAVE_AVX2
+static bool runs_avx2(void)
+{
+    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+}
+#endif
+
+#ifdef LW_HAVE_AVX512
+static bool runs_avx512(void)
+{
+#if defined(LW_SIMDE) && defined(LW_HAVE_AVX2)
+    return runs_avx2(); /* what SIMDe writes it in */
+#elif defined(LW_SIMDE)
+    return true;
+#else
+    return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+           __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
+#endif
+}
+#endif
+
 size_t kernel_tables(const struct lw_kernels *tables[MAX_TABLES])
 {
     size_t count = 0;
     tables[count++] = &lw_kernels_scalar;
 #ifdef LW_HAVE_AVX2
-    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
+    if (runs_avx2())
         tables[count++] = &lw_kernels_avx2;
-#endif
-#ifdef LW_HAVE_AVX512
-    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
-        __builtin_cpu_supports("avx512vl"))
-        tables[count++] = &lw_kernels_avx512;
 #endif
 #ifdef LW_HAVE_NEON
     tables[count++] = &lw_kernels_neon;
+#endif
+#ifdef LW_HAVE_AVX512
+    if (runs_avx512())
+        tables[count++] = &lw_kernels_avx512;
 #endif
     return count;
 }
