@@ -6,6 +6,7 @@
 #include <criterion/criterion.h>
 #include <latchwork.h>
 #include <malloc.h>
+#include <math.h>
 #include <stdint.h>
 #include <stdlib.h>
 
