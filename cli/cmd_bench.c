@@ -165,8 +165,8 @@ static int add_shape(struct suite *suite, const struct arguments *arguments, con
 {
     char whole[WORKLOAD_NAME];
     struct workload w;
-    snprintf(whole, sizeof whole, "%s %s %s", arguments->cell ? arguments->cell : "", arguments->train ? "train" : "",
-             text);
+    snprintf(whole, sizeof whole, "%s%s%s%s", arguments->cell ? arguments->cell : "", arguments->cell ? " " : "",
+             arguments->train ? "train " : "", text);
     const int status = workload_parse(strlen(text) < WORKLOAD_NAME - 20 ? whole : text, &w);
     return status == EXIT_OK ? suite_add(suite, "shape", &w) : status;
 }
@@ -266,10 +266,10 @@ static int read_counts(const char *text, struct plan *plan)
         char *end;
         errno = 0;
         const unsigned long n = strtoul(at, &end, 10);
-        if (*at < '0' || *at > '9' || errno || n < 1 || n > 4096 || (*end && *end != ',') ||
+        if (*at < '0' || *at > '9' || errno || n < 1 || n > THREADS_MOST || (*end && *end != ',') ||
             plan->count_count == COUNTS_MAX)
-            return misuse("--threads: expected up to %d numbers from 1 to 4096 with commas between them, got '%s'",
-                          COUNTS_MAX, text);
+            return misuse("--threads: expected up to %d numbers from 1 to %d with commas between them, got '%s'",
+                          COUNTS_MAX, THREADS_MOST, text);
         plan->counts[plan->count_count++] = n;
         if (!*end)
             return EXIT_OK;

@@ -54,7 +54,7 @@ static const struct option options[] = {
     FILE_("workloads", workloads, "workloads of a JSON file"),
     TEXT("filter", filter, "EXPRESSION",
          "only workloads whose suite/name holds this regular\nexpression; of recorded results, this text"),
-    SIZE("threads", threads, 1, 4096, "threads and CPUs to stay on (default: 1)"),
+    SIZE("threads", threads, 1, THREADS_MOST, "threads and CPUs to stay on (default: 1)"),
     SIZE("pairs", pairs, 10, 10000, "most pairs of a comparison (default: 60)"),
     SIZE("seed", seed, 0, 1u << 30, "of the order and the intervals (default: 1)"),
     FLAG("instructions", instructions, "count instructions with valgrind instead of taking times"),
@@ -259,7 +259,7 @@ static void close_gate(struct gate *gate)
 static int open_sides(const struct arguments *arguments, struct gate *gate)
 {
     if (!arguments->base)
-        return misuse("gate: --base is needed, or two commands as in '-- COMMAND --vs COMMAND'");
+        return misuse("bench gate: --base is needed, or two commands as in '-- COMMAND --vs COMMAND'");
     int status = side_open_base(&gate->base, arguments->base);
     if (status == EXIT_OK && arguments->now)
         status = side_open(&gate->now, arguments->now);
@@ -276,9 +276,9 @@ static int open_commands(const struct arguments *arguments, const char **words, 
     while (between < count && strcmp(words[between], "--vs") != 0)
         between++;
     if (arguments->base || arguments->now)
-        return misuse("gate: --base and --new are for builds; two commands stand behind --");
+        return misuse("bench gate: --base and --new are for builds; two commands stand behind --");
     if (between == 0 || between + 1 >= count)
-        return misuse("gate: expected '-- COMMAND --vs COMMAND'");
+        return misuse("bench gate: expected '-- COMMAND --vs COMMAND'");
     lines[0] = join(words, between);
     lines[1] = join(words + between + 1, count - between - 1);
     if (!lines[0] || !lines[1])
@@ -300,7 +300,7 @@ static int run_gate(int argc, const char **argv)
     int status = arguments_parse(&command_bench_gate, own, argv, &arguments, nothing);
     if (status != EXIT_OK)
         return status < 0 ? EXIT_OK : status;
-    status = nothing[0] ? misuse("gate: '%s' stands alone; commands stand behind --", nothing[0])
+    status = nothing[0] ? misuse("bench gate: '%s' stands alone; commands stand behind --", nothing[0])
                         : prepare(&arguments, &gate);
     stop_begin();
     if (status == EXIT_OK)
