@@ -418,7 +418,10 @@ static int run(int argc, const char **argv)
         return misuse("--output: expected a name that ends in .svg, .html or .csv, got '%s'", job.arguments.output);
     if (job.arguments.shape && parse_shape(job.arguments.shape, shape, &rank) != EXIT_OK)
         return EXIT_USAGE;
-    status = work_open(&job.work, path, NULL, OPTION_UNSET);
+    const char *const inputs[] = {path, job.arguments.input};
+    status = output_spares("output", job.arguments.output, inputs, 2);
+    if (status == EXIT_OK)
+        status = work_open(&job.work, path, NULL, OPTION_UNSET);
     if (status == EXIT_OK)
         status = prepare(&job);
     if (status == EXIT_OK)

@@ -296,6 +296,15 @@ static int summarise(const struct job *job)
     return EXIT_OK;
 }
 
+/* A state alone may be written over the one that was read: so a stream goes on from call to call. */
+static int check_outputs(const struct arguments *arguments, const char *model)
+{
+    const char *const inputs[] = {model, arguments->input, arguments->lengths, arguments->state_in};
+    int status = output_spares("output", arguments->output, inputs, 4);
+    return status == EXIT_OK && arguments->state_out ? output_spares("state-out", arguments->state_out, inputs, 3)
+                                                     : status;
+}
+
 static int check_arguments(const struct arguments *arguments)
 {
     size_t shape[3], rank;
@@ -317,6 +326,8 @@ static int run(int argc, const char **argv)
     if (status != EXIT_OK)
         return status < 0 ? EXIT_OK : status;
     status = check_arguments(&arguments);
+    if (status == EXIT_OK)
+        status = check_outputs(&arguments, path);
     if (status == EXIT_OK)
         status = work_open(&job.work, path, arguments.isa, arguments.threads);
     if (status == EXIT_OK)

@@ -132,6 +132,18 @@ static char *resolve(const char *path, int *direct)
     return target;
 }
 
+int output_spares(const char *option, const char *path, const char *const *inputs, size_t count)
+{
+    struct stat out, in;
+    if (strcmp(path, "-") == 0 || stat(path, &out) != 0 || !S_ISREG(out.st_mode))
+        return EXIT_OK;
+    for (size_t i = 0; i < count; i++)
+        if (inputs[i] && stat(inputs[i], &in) == 0 && in.st_dev == out.st_dev && in.st_ino == out.st_ino)
+            return misuse("--%s: '%s' would take the place of '%s', which this command reads; give it another name",
+                          option, path, inputs[i]);
+    return EXIT_OK;
+}
+
 int output_check(const char *path)
 {
     int direct;

@@ -24,6 +24,9 @@ struct output {
 
 /* Fails early where a file could not be created at `path`; creates nothing. */
 int output_check(const char *path);
+/* Refuses an output that would take the place of a file which the command reads, by whatever name: `inputs` are paths,
+ * NULL where there is none. */
+int output_spares(const char *option, const char *path, const char *const *inputs, size_t count);
 int output_open(struct output *output, const char *path);
 /* Ends the output: EXIT_OK only when every byte is in its place. */
 int output_commit(struct output *output);

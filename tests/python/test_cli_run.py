@@ -281,6 +281,26 @@ def test_bad_arguments_of_run(latchwork, lstm, bidirectional, tmp_path):
     assert (digest(y), sorted(os.listdir(tmp_path))) == before
 
 
+def test_an_output_spares_what_the_command_reads(latchwork, lstm, tmp_path):
+    """By whatever name: nothing is lost by a slip of the hand. A state may be written over the one that was read."""
+    (model, _), x = lstm, save(tmp_path / 'x.npy', normal(4, 3))
+    (tmp_path / 'link.npy').symlink_to(x)
+    line, before = ('run', model, '--input', x, '--output'), (model.read_bytes(), x.read_bytes())
+    for name in (x, tmp_path / '.' / 'link.npy', tmp_path / 'link.npy'):
+        words = latchwork.bad(2, *line, name)
+        assert '--output:' in words and 'which this command reads; give it another name' in words
+    assert '--state-out:' in latchwork.bad(2, *line, tmp_path / 'y.npy', '--state-out', model)
+    save(tmp_path / 'n.npy', np.array([2]))
+    assert '--output:' in latchwork.bad(2, *line, tmp_path / 'n.npy', '--lengths', tmp_path / 'n.npy')
+    table = tmp_path / 'x.csv'
+    table.write_text('1,2,3\n')
+    assert '--output:' in latchwork.bad(2, 'gates', model, '--input', table, '--output', table)
+    assert table.read_text() == '1,2,3\n' and (model.read_bytes(), x.read_bytes()) == before
+    latchwork.good(*line, tmp_path / 'y.npy', '--state-out', tmp_path / 's.bin')
+    latchwork.good(*line, tmp_path / 'y.npy', '--state-in', tmp_path / 's.bin', '--state-out', tmp_path / 's.bin')
+
+
+
 def test_a_full_device_is_an_error(latchwork, lstm, tmp_path):
     (tmp_path / 'full.npy').symlink_to('/dev/full')
     save(tmp_path / 'x.npy', normal(4, 3))

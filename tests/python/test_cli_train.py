@@ -388,6 +388,15 @@ def test_bad_series(latchwork, tmp_path, content, words):
     assert words in latchwork.bad(1, 'train', 'series', '--data', tmp_path / 's.csv')
 
 
+@pytest.mark.parametrize('option', ['--out', '--log', '--checkpoint', '--report'])
+def test_a_training_spares_its_data(latchwork, tmp_path, option):
+    data = tmp_path / 's.csv'
+    data.write_text('1\n2\n' * 60)
+    line = ('train', 'series', '--data', data, option, data)
+    assert f"{option}: '{data}' would take the place of" in latchwork.bad(2, *line)
+    assert data.read_text() == '1\n2\n' * 60
+
+
 @pytest.mark.parametrize('content, words', [
     (b'', 'is empty'),
     (b'abc\nab\xffc\n', 'line 2, column 3: the byte 0xff begins no character'),
