@@ -12,6 +12,9 @@ on vectors: a product, not an activation (which runs once per output and may kee
 Found in it, an access of a whole vector at a fixed place of the stack is a spill; it costs half the speed, and no
 other test would notice. An access with an index register is an array that the kernel asked for. An object without a
 hot loop fails as well, or the check would pass when it no longer recognises the code.
+
+It reads code and runs none, so AVX-512 is looked at on a machine without it, too. This is the check of its registers; the
+check of its logic there is the suite `simde` of tools/run-tests, whose code has other registers.
 """
 import argparse
 import re
