@@ -30,11 +30,13 @@ float math_float(uint32_t index);
 uint32_t math_index(float value);
 
 /* Checks floats [first, first + count), count <= MATH_BLOCK, of `f` on `table`: bound, order also against the float
- * before, range, symmetry, and the scalar bits. *worst grows to the largest error seen; *hash goes on over
- * the results. */
+ * before, range and symmetry. *worst grows to the largest error seen; *hash, unless NULL, goes on over the results. */
 bool math_block_check(const math_function *f, const struct lw_kernels *table, uint32_t first, uint32_t count,
                       double *worst, uint64_t *hash, char why[WHY_SIZE]);
-/* Blocks of `count` floats, `stride` blocks apart. */
+/* The same floats: the bits of the scalar table. */
+bool math_bits_check(const math_function *f, const struct lw_kernels *table, uint32_t first, uint32_t count,
+                     char why[WHY_SIZE]);
+/* Both, in blocks of `count` floats, `stride` blocks apart. */
 bool math_strided_check(const math_function *f, const struct lw_kernels *table, uint32_t count, uint32_t stride,
                         double *worst, uint64_t *hash, char why[WHY_SIZE]);
 /* Zeros, infinities, NaNs of either sign and kind, the smallest and largest numbers. */
