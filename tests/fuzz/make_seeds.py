@@ -157,6 +157,19 @@ def escape(word):
     return f'"{text}"\n'
 
 
+def write_target(folder, name, inputs, words):
+    """A target's seeds and dictionary, in an empty folder of its own."""
+    place = folder / name
+    shutil.rmtree(place, ignore_errors=True)
+    place.mkdir(parents=True)
+    for i, data in enumerate(inputs):
+        (place / f'seed-{i:03}').write_bytes(data)
+    for found in sorted((HERE / 'found' / name).glob('*')):
+        shutil.copy(found, place / found.name)
+    print(name, len(list(place.iterdir())))
+    (folder / f'{name}.dict').write_text(''.join(map(escape, words)) or '"\\x00\\x00"\n')
+
+
 def main():
     folder = Path(sys.argv[1])
     command = sys.argv[2] if len(sys.argv) > 2 else None
@@ -174,15 +187,7 @@ def main():
     }
     assert seeds.keys() == DICTIONARIES.keys() == {path.stem[5:] for path in HERE.glob('fuzz_*.c')}
     for name, inputs in seeds.items():
-        place = folder / name
-        shutil.rmtree(place, ignore_errors=True)
-        place.mkdir(parents=True)
-        for i, data in enumerate(inputs):
-            (place / f'seed-{i:03}').write_bytes(data)
-        for found in sorted((HERE / 'found' / name).glob('*')):
-            shutil.copy(found, place / found.name)
-        print(name, len(list(place.iterdir())))
-        (folder / f'{name}.dict').write_text(''.join(map(escape, DICTIONARIES[name])) or '"\\x00\\x00"\n')
+        write_target(folder, name, inputs, DICTIONARIES[name])
 
 
 if __name__ == '__main__':

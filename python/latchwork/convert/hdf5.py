@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import math
 import os
 import subprocess
 import sys
@@ -18,10 +19,12 @@ from typing import Any, Optional
 import numpy as np
 
 from ..errors import FormatError
-from .jsonfile import parse
+from .jsonfile import member, parse
 from .model import Array
 
 SECONDS = 20
+MOST_RANK = 16
+MOST_NUMBERS = 1 << 40  # in an array's shape, zeros left out: NumPy holds that against its bound too
 BYTES_A_SECOND = 10_000_000
 
 
@@ -54,13 +57,34 @@ def read_hdf5(data: bytes, who: str, seconds: Optional[float] = None) -> Hdf5:
     if done.returncode == 3:
         sentence = " ".join(done.stderr.decode("utf-8", "replace").split())
         raise FormatError(f"{who}: {sentence[:300] or 'it is damaged'}")
-    if done.returncode != 0 or len(done.stdout) < 8:
+    if done.returncode != 0:
         raise FormatError(f"{who}: it is damaged: the HDF5 library ended with status {done.returncode}")
-    length = int.from_bytes(done.stdout[:8], "little")
-    header, values = parse(done.stdout[8 : 8 + length], who), memoryview(done.stdout)[8 + length :]
-    arrays: dict[str, Array] = {}
-    for path, entry in header["arrays"].items():
-        count = int(np.prod(entry["shape"], dtype=np.int64))
-        flat = np.frombuffer(values, "<f4", count, entry["offset"]) if count else np.zeros(0, np.float32)
-        arrays[path] = flat.astype(np.float32).reshape(entry["shape"])
-    return Hdf5(header["groups"], arrays)
+    return _read_answer(done.stdout, f"{who}: what the HDF5 library made of it")
+
+
+def _read_answer(answer: bytes, who: str) -> Hdf5:
+    """Takes the answer apart. A library that a file has led astray may have written anything."""
+    length = int.from_bytes(answer[:8], "little")
+    header, values = parse(answer[8 : 8 + length], who), answer[8 + length :]
+    groups = member(header, "groups", dict, who)
+    if "" not in groups:
+        raise FormatError(f"{who}: it has no root")
+    for name in groups:
+        for attribute in member(groups, name, dict, who).values():
+            texts = attribute if isinstance(attribute, list) else [] if attribute is None else [attribute]
+            if not all(isinstance(text, str) for text in texts):
+                raise FormatError(f"{who}: an attribute of '{name[:60]}' is no text")
+    arrays = member(header, "arrays", dict, who)
+    return Hdf5(groups, {name: _array(member(arrays, name, dict, who), values, who) for name in arrays})
+
+
+def _array(entry: dict[str, Any], values: bytes, who: str) -> Array:
+    shape, offset = member(entry, "shape", list, who), member(entry, "offset", int, who)
+    sizes = all(type(size) is int and size >= 0 for size in shape)
+    if not sizes or len(shape) > MOST_RANK or math.prod(size or 1 for size in shape) > MOST_NUMBERS:
+        raise FormatError(f"{who}: the shape {str(shape)[:60]} is none")
+    count = math.prod(shape)
+    if not 0 <= offset <= len(values) - 4 * count:
+        raise FormatError(f"{who}: an array of shape {str(shape)[:60]} goes beyond the end")
+    flat = np.frombuffer(values, "<f4", count, offset) if count else np.zeros(0, np.float32)
+    return flat.astype(np.float32).reshape(shape)

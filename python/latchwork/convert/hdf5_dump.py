@@ -11,6 +11,7 @@ import io
 import json
 import resource
 import sys
+from collections.abc import Iterator
 from typing import Any
 
 MOST_DEPTH = 16
@@ -76,6 +77,12 @@ class Dump:
         self.place += len(text)
         self.parts.append(text)
 
+    def answer(self) -> Iterator[bytes]:
+        """What the parent reads."""
+        header = json.dumps({"groups": self.groups, "arrays": self.arrays}).encode()
+        yield len(header).to_bytes(8, "little") + header
+        yield from self.parts
+
 
 def main() -> int:
     """Reads, writes, and returns 0; 3 with a sentence on the error stream where the file is refused."""
@@ -93,9 +100,7 @@ def main() -> int:
     except Exception as error:  # whatever h5py makes of damage
         print(f"it is damaged: {error}", file=sys.stderr)
         return 3
-    header = json.dumps({"groups": dump.groups, "arrays": dump.arrays}).encode()
-    sys.stdout.buffer.write(len(header).to_bytes(8, "little") + header)
-    for part in dump.parts:
+    for part in dump.answer():
         sys.stdout.buffer.write(part)
     return 0
 

@@ -143,7 +143,10 @@ class KerasFile:
 def _sources(layer: dict[str, Any], who: str) -> list[str]:
     """The layers that feed a layer of a functional model, as Keras 2 and as Keras 3 write it."""
     found: list[str] = []
-    for node in layer.get("inbound_nodes", []):
+    nodes = layer.get("inbound_nodes", [])
+    if not isinstance(nodes, list):
+        raise FormatError(f"{who}: the inbound_nodes of a layer are no list")
+    for node in nodes:
         values = node.get("args", []) if isinstance(node, dict) else node
         for value in values if isinstance(values, list) else []:
             if isinstance(value, dict):

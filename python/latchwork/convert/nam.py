@@ -18,6 +18,7 @@ from .jsonfile import member, numbers, parse, size
 from .model import Array, Converted
 
 MOST_LAYERS = 1 << 10
+MOST_RATE = 1e9  # of samples a second that is worth a note
 
 
 def load_nam(path: PathLike) -> Converted:
@@ -62,7 +63,7 @@ def load_nam(path: PathLike) -> Converted:
     parameters["head.bias"] = take(1)
     notes = []
     rate = value.get("sample_rate")
-    if isinstance(rate, (int, float)) and not isinstance(rate, bool):
+    if isinstance(rate, (int, float)) and not isinstance(rate, bool) and 0 < rate < MOST_RATE:
         notes.append(f"made for {rate:g} samples a second")
     bricks: list[Brick] = [LSTM(inputs, hidden, layers=layers, name="lstm"), Dense(hidden, 1, name="head")]
     initial = {name: values for name, values in initial.items() if values.any()}

@@ -48,6 +48,8 @@ def read(folder: Optional[str], pairs: Iterable[tuple[str, str]], bytes_wanted: 
     """The bytes of one tensor; `folder` None means that the caller did not allow external data."""
     entries: dict[str, str] = {}
     for key, value in pairs:
+        if not isinstance(key, str) or not isinstance(value, str):  # Protocol Buffers hand on bytes where it is not
+            raise FormatError(f"{who}: its external data names {(key, value)!r:.100}, which is not text in UTF-8")
         if key in entries:
             raise FormatError(f"{who}: its external data says {key[:40]!r} twice")
         entries[key] = value

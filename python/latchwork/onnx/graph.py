@@ -19,7 +19,7 @@ from onnx import ModelProto, ValueInfoProto
 from ..convert.files import read_bytes
 from ..errors import FormatError
 from .limits import MOST_FILE_BYTES, MOST_FOLDED_BYTES, MOST_NODES
-from .node import OLDEST_OPSET, Node, label_of, read_node
+from .node import OLDEST_OPSET, Node, check_text, label_of, read_node
 from .operators import Kernel, compile_node
 from .recurrent import GATES
 from .tensors import TYPES, Array, to_array, type_name
@@ -89,6 +89,7 @@ def _value(info: ValueInfoProto) -> Value:
     sizes: Optional[list[Union[int, str, None]]] = None
     if tensor.HasField("shape"):
         sizes = []
+        check_text((dim.dim_param for dim in tensor.shape.dim), who)
         for dim in tensor.shape.dim:
             which = dim.WhichOneof("value")
             sizes.append(dim.dim_value if which == "dim_value" else dim.dim_param or None if which else None)
@@ -128,6 +129,7 @@ def _has_graphs(proto: onnx.NodeProto) -> bool:
 def read_graph(model: ModelProto, folder: Optional[str] = None) -> Graph:
     """Checks a model and takes it apart. `folder`: where external data may be; None: it is refused."""
     opset, graph = _opset(model), model.graph
+    check_text((named.name for named in (*graph.initializer, *graph.input, *graph.output)), "the graph's names")
     if graph.sparse_initializer:
         raise NotImplementedError("the model has sparse initializers, which are not supported")
     if len(graph.node) > MOST_NODES:
@@ -154,7 +156,10 @@ def read_graph(model: ModelProto, folder: Optional[str] = None) -> Graph:
     _check_order(nodes, {*names, *constants}, outputs)
     optional = {value.name: value for value in values if value.name in constants}
     for name, value in optional.items():
-        check_value(value, constants[name], {})
+        try:
+            check_value(value, constants[name], {})
+        except (TypeError, ValueError) as error:
+            raise FormatError(f"the initializer of {error}") from None
     return Graph([value for value in values if value.name not in optional], optional, constants, nodes, outputs)
 
 

@@ -24,9 +24,14 @@ def elements(shape: Sequence[int]) -> int:
     return count
 
 
+def room(shape: Sequence[int]) -> int:
+    """The product of a shape's sizes but for zeros, which NumPy too holds against its bound for arrays without elements."""
+    return elements([size for size in shape if size])
+
+
 def check_result(shape: Sequence[int], item_bytes: int, who: str) -> None:
     """Refuses a result that is larger than any honest one."""
     if len(shape) > MOST_RANK:
         raise ValueError(f"{who}: a result of {len(shape)} dimensions, at most {MOST_RANK} are supported")
-    if elements(shape) * item_bytes > MOST_RESULT_BYTES:
+    if room(shape) * item_bytes > MOST_RESULT_BYTES:
         raise ValueError(f"{who}: a result of shape {tuple(shape)} would take more than {MOST_RESULT_BYTES} bytes")

@@ -6,7 +6,7 @@ that the operator has, of the right type, and it has as many inputs and outputs 
 """
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Optional
 
@@ -53,6 +53,13 @@ def label_of(proto: NodeProto, index: int) -> str:
     return f"{proto.op_type[:40] or 'nameless'} node {name}"
 
 
+def check_text(texts: Iterable[Any], who: str) -> None:
+    """Refuses a text of a message that is not UTF-8, which Protocol Buffers hand on as bytes."""
+    for text in texts:
+        if not isinstance(text, str):
+            raise FormatError(f"{who}: {text[:60]!r} is not text in UTF-8")
+
+
 def _text(value: bytes, who: str) -> str:
     try:
         return value.decode("utf-8")
@@ -90,6 +97,8 @@ def _attribute(attribute: AttributeProto, schema: Any, label: str, folder: Optio
 def read_node(proto: NodeProto, index: int, opset: int, folder: Optional[str] = None) -> Node:
     """Reads a node; FormatError when it breaks ONNX's rules, NotImplementedError when it is of a kind unknown here."""
     label = label_of(proto, index)
+    check_text((proto.op_type, proto.domain, proto.name, *proto.input, *proto.output), label)
+    check_text((text for attribute in proto.attribute for text in (attribute.name, attribute.ref_attr_name)), label)
     if proto.domain not in ("", "ai.onnx"):
         raise NotImplementedError(f"{label}: the operators of domain '{proto.domain[:60]}' are not supported")
     find: Any = onnx.defs.get_schema

@@ -14,7 +14,7 @@ from onnx import TensorProto
 
 from ..errors import FormatError
 from . import external
-from .limits import MOST_FILE_BYTES, MOST_RANK, elements
+from .limits import MOST_FILE_BYTES, MOST_RANK, elements, room
 
 Array = np.ndarray[Any, Any]
 
@@ -81,8 +81,9 @@ def to_array(tensor: TensorProto, who: str, folder: Optional[str] = None) -> Arr
         raise FormatError(f"{who}: it has both external data and {filled[0]}")
     if len(filled) > 1 or (filled and filled[0] not in ("raw_data", field)):
         raise FormatError(f"{who}: it has {' and '.join(filled)}, expected raw_data or {field}")
-    if not outside and size > MOST_FILE_BYTES:
-        raise FormatError(f"{who}: its shape {dims} needs {size} bytes, more than a file can hold")
+    needed = room(dims) * np.dtype(kind).itemsize
+    if needed > MOST_FILE_BYTES and not (outside and size):
+        raise FormatError(f"{who}: its shape {dims} needs {needed} bytes, more than a file can hold")
     if outside:
         data = external.read(folder, ((entry.key, entry.value) for entry in tensor.external_data), size, who)
     elif tensor.HasField("raw_data"):
