@@ -64,6 +64,7 @@ bench-peers: ## run the same work by PyTorch, ONNX Runtime, OpenVINO and oneDNN,
 
 fuzz: ## fuzz the readers, the calls and a training step for TIME=60 seconds each (FUZZ_ARGS='--engine afl csv')
 	@$(SETUP) fuzz
+	@! .venv/bin/python -c 'import atheris' 2>/dev/null || $(PACKAGE) || echo 'The Python package could not be built.' >&2
 	@python3 tools/fuzz --time $(TIME) $(FUZZ_ARGS)
 
 gate: ## fail when this tree needs more instructions than the commit BASE (HEAD~1); GATE_ARGS=--help
