@@ -318,6 +318,21 @@ def test_inputs_of_the_wrong_shape():
         assert words in str(caught.value) and "LSTM node 'cell'" in str(caught.value)
 
 
+@pytest.mark.parametrize(('op', 'count', 'given', 'words'), [
+    ('Concat', 3, 'x-x', 'input 1 is left out'), ('Relu', 1, '-', 'input 0 is left out'), ('Reshape', 2, 'x-', 'no shape'),
+    ('Slice', 3, 'x--', 'no starts'), ('LSTM', 3, 'x--', 'W or R is left out'), ('LSTM', 3, '-xx', 'X has the shape None'),
+])
+def test_inputs_that_are_left_out(op, count, given, words):
+    attributes = {'Concat': {'axis': 0}, 'LSTM': {'hidden_size': 1}}.get(op, {})
+    node = helper.make_node(op, ['a', 'b', 'c'][:count], ['y'], **attributes)
+    array = np.ones((1, 4, 1), np.float32)
+    with pytest.raises(ValueError, match=words):
+        lw.run_node(node, [array if letter == 'x' else None for letter in given])
+    if op == 'Concat':
+        model = graph([helper.make_node('Concat', ['x', '', 'x'], ['y'], axis=0)])
+        refused(model, FormatError, 'its input 1 is left out')
+
+
 def with_tensor(change):
     made = tensor(np.zeros((2, 3), np.float32), 'w')
     change(made)

@@ -111,8 +111,9 @@ def read_node(proto: NodeProto, index: int, opset: int, folder: Optional[str] = 
         raise FormatError(f"{label}: it has {len(proto.input)} inputs, expected {least_in} to {most_in}")
     if not least_out <= len(proto.output) <= most_out:
         raise FormatError(f"{label}: it has {len(proto.output)} outputs, expected {least_out} to {most_out}")
-    for place in range(least_in):
-        if not proto.input[place]:
+    listed = bool(schema.inputs) and schema.inputs[-1].option == onnx.defs.OpSchema.FormalParameterOption.Variadic
+    for place, name in enumerate(proto.input):
+        if not name and (listed or place < least_in):
             raise FormatError(f"{label}: its input {place} is left out, but the operator needs it")
     attributes: dict[str, Any] = {}
     for attribute in proto.attribute:

@@ -23,7 +23,8 @@ Function = Callable[[Node, Inputs], Any]
 
 def _in(inputs: Inputs, place: int) -> Array:
     value = inputs[place]
-    assert value is not None
+    if value is None:
+        raise ValueError(f"its input {place} is left out, but the operator needs it")
     return value
 
 
@@ -40,6 +41,13 @@ def _integers(node: Node, inputs: Inputs, place: int, attribute: str) -> Optiona
     if value.dtype not in (np.int64, np.int32) or value.ndim > 1:
         raise ValueError(f"its {attribute} are {value.dtype} of shape {value.shape}, expected a list of whole numbers")
     return [int(item) for item in value.ravel()]
+
+
+def _needed(node: Node, inputs: Inputs, place: int, attribute: str) -> list[int]:
+    listed = _integers(node, inputs, place, attribute)
+    if listed is None:
+        raise ValueError(f"it has no {attribute}")
+    return listed
 
 
 def _axis(axis: int, rank: int) -> int:
@@ -93,9 +101,7 @@ def _squeeze(node: Node, inputs: Inputs) -> Array:
 
 
 def _unsqueeze(node: Node, inputs: Inputs) -> Array:
-    x, axes = _in(inputs, 0), _integers(node, inputs, 1, "axes")
-    if axes is None:
-        raise ValueError("it has no axes")
+    x, axes = _in(inputs, 0), _needed(node, inputs, 1, "axes")
     rank = x.ndim + len(axes)
     check_result([1] * rank, 1, node.label)
     places = [_axis(axis, rank) for axis in axes]
@@ -106,8 +112,7 @@ def _unsqueeze(node: Node, inputs: Inputs) -> Array:
 
 
 def _reshape(node: Node, inputs: Inputs) -> Array:
-    x, shape = _in(inputs, 0), _integers(node, inputs, 1, "shape")
-    assert shape is not None
+    x, shape = _in(inputs, 0), _needed(node, inputs, 1, "shape")
     if not node.attributes.get("allowzero", 0):
         if any(size == 0 and axis >= x.ndim for axis, size in enumerate(shape)):
             raise ValueError(f"a 0 in {shape} stands for a dimension that its input of shape {x.shape} has not")
@@ -152,8 +157,7 @@ def _split(node: Node, inputs: Inputs) -> list[Array]:
 
 def _slice(node: Node, inputs: Inputs) -> Array:
     x = _in(inputs, 0)
-    starts, ends = _integers(node, inputs, 1, "starts"), _integers(node, inputs, 2, "ends")
-    assert starts is not None and ends is not None
+    starts, ends = _needed(node, inputs, 1, "starts"), _needed(node, inputs, 2, "ends")
     axes, steps = _integers(node, inputs, 3, "axes"), _integers(node, inputs, 4, "steps")
     axes = list(range(len(starts))) if axes is None else axes
     steps = [1] * len(starts) if steps is None else steps

@@ -124,7 +124,8 @@ def make_brick(
     """The brick of a node and its parameters, out of W, R, B and P (the last two may be None)."""
     w, r, bias, peephole = weights
     label, gates, directions = settings.label, GATES[settings.op], settings.directions
-    assert w is not None and r is not None
+    if w is None or r is None:
+        raise ValueError(f"{label}: W or R is left out, but the operator needs both")
     if w.ndim != 3 or r.ndim != 3:
         raise ValueError(f"{label}: W and R have {w.ndim} and {r.ndim} dimensions, expected 3")
     hidden, inputs = r.shape[2], w.shape[2]
@@ -196,9 +197,8 @@ class RecurrentKernel:
         given = [inputs[place] if place < len(inputs) else None for place in range(8)]
         model = self.model or _model(settings, [given[place] for place in (1, 2, 3, 7)])
         x = given[0]
-        assert x is not None
-        if x.ndim != 3:
-            raise ValueError(f"{label}: X has the shape {x.shape}, expected three dimensions")
+        if x is None or x.ndim != 3:
+            raise ValueError(f"{label}: X has the shape {None if x is None else x.shape}, expected three dimensions")
         if settings.batch_first:
             x = x.swapaxes(0, 1)
         steps, batch, _ = x.shape

@@ -24,7 +24,7 @@ from targets import TARGETS, missing  # noqa: E402
 LAYERS = ['lstm', 'gru', 'dense', 'time-distributed-dense', 'activation', 'tanh', 'relu', 'sigmoid', 'linear', 'softmax']
 GRAPH = ['ai.onnx', 'axis', 'axes', 'perm', 'direction', 'reverse', 'bidirectional', 'hidden_size', 'layout', 'clip',
          'activations', 'input_forget', 'linear_before_reset', 'allowzero', 'LSTM', 'GRU', 'RNN', 'Squeeze', 'Reshape',
-         'Gather', 'Slice', 'Split', 'Expand', 'ConstantOfShape', 'MatMul', 'Gemm', 'Transpose', '\xff' * 9 + '\x01']
+         'location', 'offset', 'length', '../', 'Gather', 'Slice', 'Split', 'Expand', 'ConstantOfShape', 'MatMul', 'Gemm', 'Transpose', '\xff' * 9 + '\x01']
 DICTIONARIES = {
     'keras': JSON_WORDS + LAYERS + ['PK\x03\x04', 'PK\x01\x02', 'PK\x05\x06', 'class_name', 'config', 'layers', 'groups',
                                     'arrays', 'offset', 'shape', 'model_config', 'weight_names', 'vars', 'Functional',
@@ -80,6 +80,13 @@ def onnx_seeds():
                     {'bare': True, 'layout': 1, 'initial': True}, {'input_forget': 1, 'direction': 'reverse'},
                     {'ir': 3, 'opset': 7}, {'outputs': ('', 'Y_h')}):
         yield Recipe(**{**small, **options}).model().SerializeToString()
+    outside = Recipe(op='RNN', bare=True, **small).model()  # the data lie in the one file of the folder: this one
+    tensor = next(tensor for tensor in outside.graph.initializer if tensor.name == 'W')
+    tensor.data_location = tensor.EXTERNAL
+    tensor.ClearField('raw_data')
+    for key, value in {'location': 'model.onnx', 'offset': '0', 'length': '24'}.items():
+        tensor.external_data.add(key=key, value=value)
+    yield outside.SerializeToString()
 
 
 SEEDS = {'keras': keras_seeds, 'nam': nam_seeds, 'onnx': onnx_seeds, 'onnx_backend': onnx_seeds,
