@@ -246,9 +246,15 @@ class _Importer:
             value = things[1]
             if not isinstance(value, np.ndarray):
                 raise NotImplementedError(f"{node.label}: its {attribute} is no constant")
-            return [int(item) for item in value.ravel()]
+            return self._whole(value, node)
         listed: list[int] = node.attributes.get(attribute, [])
         return listed
+
+    @staticmethod
+    def _whole(value: Array, node: Node) -> list[int]:
+        if value.dtype not in (np.int64, np.int32):
+            raise FormatError(f"{node.label}: its second input is of {value.dtype}, expected int32 or int64")
+        return [int(item) for item in value.ravel()]
 
     @staticmethod
     def _place(axis: int, stream: Stream, node: Node) -> int:
@@ -272,7 +278,7 @@ class _Importer:
         if not isinstance(value, (np.ndarray, Shapes)):
             raise NotImplementedError(f"{node.label}: its shape is no constant")
         if isinstance(value, np.ndarray):
-            shape = [int(item) for item in value.ravel()]
+            shape = self._whole(value, node)
             front = stream.axes[:-2]
             fits = len(shape) == len(front) + 1 and shape[-1] in (-1, width) and shape.count(-1) <= 1
             for axis, size in enumerate(shape[:-1]):
@@ -288,7 +294,7 @@ class _Importer:
         axis, index = self._place(node.attributes.get("axis", 0), stream, node), things[1]
         letter, size = stream.axes[axis]
         recurrent = [brick for brick in stream.bricks if isinstance(brick, RECURRENT)]
-        at_end = isinstance(index, np.ndarray) and index.size == 1 and int(index.ravel()[0]) in (-1, (size or 0) - 1)
+        at_end = isinstance(index, np.ndarray) and self._whole(index, node) in ([-1], [(size or 0) - 1])
         if letter != "T" or not at_end or not recurrent or recurrent[-1].direction != "forward" or stream.last:
             raise NotImplementedError(f"{node.label}: it picks something else than the last step of a forward layer")
         assert isinstance(index, np.ndarray)
