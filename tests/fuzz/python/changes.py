@@ -276,6 +276,7 @@ def onnx_model(data, rng, flip):
             return flip(data)
         messages = list(_messages(model))
         words = [word for node in model.graph.node for word in (*node.input, *node.output, node.op_type)]
+        words = [word for word in words if isinstance(word, str)]  # bytes where it is not UTF-8
         words += ['', 'X', 'axis', 'axes', 'perm', 'direction', 'hidden_size', 'layout', 'ai.onnx', '\0', 'é' * 70]
         for _ in range(rng.choice([1, 1, 2, 4])):
             kind = rng.random()
@@ -286,5 +287,5 @@ def onnx_model(data, rng, flip):
             else:
                 _change_field(rng.choice(messages), rng, words, flip)
         return model.SerializeToString()
-    except (DecodeError, UnicodeDecodeError):
+    except (DecodeError, ValueError):  # the second where a text that is not UTF-8 is put somewhere else
         return flip(data)

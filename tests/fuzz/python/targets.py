@@ -9,7 +9,6 @@ import atexit
 import importlib.util
 import linecache
 import math
-import os
 import shutil
 import subprocess
 import tempfile
@@ -29,7 +28,7 @@ REFUSALS = (ValueError, NotImplementedError)
 CORE = ('Model(', '.set_parameter(', '.state(', '.set(', 'model(x')
 MOST_INPUT = 1 << 14  # numbers in an input of a run
 MOST_RESULT = 1 << 20  # bytes, instead of the package's 4 GiB: every honest result of a small file is below
-FOLDER = tempfile.mkdtemp(prefix='latchwork-fuzz-', dir='/dev/shm' if os.access('/dev/shm', os.W_OK) else None)
+FOLDER = tempfile.mkdtemp(prefix='latchwork-fuzz-')
 atexit.register(shutil.rmtree, FOLDER, ignore_errors=True)
 
 
