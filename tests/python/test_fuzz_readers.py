@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The fuzz targets of tests/fuzz/python without their engine: seeds, what fuzzing has found, and mutations of a fixed seed.
+"""The fuzz targets of tests/fuzz/python without their engine: seeds, what fuzzing has found, mutations of a fixed seed.
 
 What the engine would do for hours, `make fuzz` does for minutes; here each target takes a second or two.
 """

@@ -136,7 +136,8 @@ def keras(data, rng, flip):
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             members = {name: archive.read(name) for name in archive.namelist()}
         name = rng.choice(sorted(members))
-        members[name] = json_text(members[name], rng, flip) if name.endswith('.json') else _answer(members[name], rng, flip)
+        change = json_text if name.endswith('.json') else _answer
+        members[name] = change(members[name], rng, flip)
         return zip_archive(members)
     except Exception:  # whatever is wrong with an archive that was changed before
         return flip(data)
@@ -178,7 +179,8 @@ def _field_value(field, rng, words, flip, old=None):
         return rng.choice(list(field.enum_type.values)).number
     number = old + rng.choice([-1, 1]) if old is not None and rng.random() < 0.4 else rng.choice(NUMBERS[:17])
     bits = 31 if kind in (field.CPPTYPE_INT32, field.CPPTYPE_UINT32) else 63
-    return max(min(number, (1 << bits) - 1), 0 if kind in (field.CPPTYPE_UINT32, field.CPPTYPE_UINT64) else -(1 << bits))
+    least = 0 if kind in (field.CPPTYPE_UINT32, field.CPPTYPE_UINT64) else -(1 << bits)
+    return max(min(number, (1 << bits) - 1), least)
 
 
 def _change_list(items, field, rng, words, flip):

@@ -21,13 +21,15 @@ from make_seeds import JSON_WORDS, write_target  # noqa: E402
 import changes  # noqa: E402
 from targets import TARGETS, missing  # noqa: E402
 
-LAYERS = ['lstm', 'gru', 'dense', 'time-distributed-dense', 'activation', 'tanh', 'relu', 'sigmoid', 'linear', 'softmax']
+LAYERS = ['lstm', 'gru', 'dense', 'time-distributed-dense', 'activation', 'tanh', 'relu', 'sigmoid', 'linear',
+          'softmax']
 GRAPH = ['ai.onnx', 'axis', 'axes', 'perm', 'direction', 'reverse', 'bidirectional', 'hidden_size', 'layout', 'clip',
          'activations', 'input_forget', 'linear_before_reset', 'allowzero', 'LSTM', 'GRU', 'RNN', 'Squeeze', 'Reshape',
-         'location', 'offset', 'length', '../', 'Gather', 'Slice', 'Split', 'Expand', 'ConstantOfShape', 'MatMul', 'Gemm', 'Transpose', '\xff' * 9 + '\x01']
+         'Gather', 'Slice', 'Split', 'Expand', 'ConstantOfShape', 'MatMul', 'Gemm', 'Transpose', 'location', 'offset',
+         'length', '../', '\xff' * 9 + '\x01']
 DICTIONARIES = {
-    'keras': JSON_WORDS + LAYERS + ['PK\x03\x04', 'PK\x01\x02', 'PK\x05\x06', 'class_name', 'config', 'layers', 'groups',
-                                    'arrays', 'offset', 'shape', 'model_config', 'weight_names', 'vars', 'Functional',
+    'keras': JSON_WORDS + LAYERS + ['PK\x03\x04', 'PK\x01\x02', 'PK\x05\x06', 'class_name', 'config', 'layers',
+                                    'groups', 'arrays', 'offset', 'shape', 'model_config', 'weight_names', 'vars', 'Functional',
                                     'Sequential', 'Bidirectional', 'TimeDistributed', 'inbound_nodes', 'keras_history',
                                     'merge_mode', 'backward_layer', 'go_backwards', 'return_sequences', 'SimpleRNN'],
     'nam': JSON_WORDS + ['architecture', 'config', 'weights', 'hidden_size', 'input_size', 'num_layers', 'sample_rate',
