@@ -15,7 +15,6 @@ enum option_kind {
     OPTION_LIST, /* may be repeated; target is a struct texts */
 };
 #define OPTION_UNSET ((size_t)-1)
-#define THREADS_MOST 256 /* more than that the library refuses */
 
 #define TEXTS_MAX 64
 struct texts {

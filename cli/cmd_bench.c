@@ -266,10 +266,10 @@ static int read_counts(const char *text, struct plan *plan)
         char *end;
         errno = 0;
         const unsigned long n = strtoul(at, &end, 10);
-        if (*at < '0' || *at > '9' || errno || n < 1 || n > THREADS_MOST || (*end && *end != ',') ||
+        if (*at < '0' || *at > '9' || errno || n < 1 || n > LW_THREADS_MAX || (*end && *end != ',') ||
             plan->count_count == COUNTS_MAX)
-            return misuse("--threads: expected up to %d numbers from 1 to %d with commas between them, got '%s'",
-                          COUNTS_MAX, THREADS_MOST, text);
+            return misuse("--threads: expected up to %d numbers from 1 to %zu with commas between them, got '%s'",
+                          COUNTS_MAX, LW_THREADS_MAX, text);
         plan->counts[plan->count_count++] = n;
         if (!*end)
             return EXIT_OK;

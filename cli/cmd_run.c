@@ -51,7 +51,7 @@ static const struct option options[] = {
      AT(threads),
      .value = "N",
      .least = 1,
-     .most = THREADS_MOST,
+     .most = LW_THREADS_MAX,
      .help = "at most so many (default: all); changes no bit"},
     {.name = "chunk",
      .kind = OPTION_SIZE,

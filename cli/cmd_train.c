@@ -81,7 +81,7 @@ static const struct option options[] = {
      AT(threads),
      .value = "N",
      .least = 1,
-     .most = THREADS_MOST,
+     .most = LW_THREADS_MAX,
      .help = "at most so many (default: all); changes no bit"},
     FILE_OPTION("out", out, "the trained model, .safetensors"),
     FILE_OPTION("log", log, "each update and validation, as .csv or .jsonl"),

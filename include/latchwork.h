@@ -330,6 +330,8 @@ LW_API lw_status lw_state_set(lw_state *state, size_t layer, lw_direction direct
  * `threads`. */
 typedef void (*lw_parallel)(void *pool, size_t count, void (*task)(void *argument, size_t index), void *argument);
 
+#define LW_THREADS_MAX ((size_t)256) /* the most threads that a context or a tape may be given */
+
 typedef struct lw_context_options {
     size_t size;
     size_t threads;       /* at most; 0: as many as the process may use (OMP_NUM_THREADS is honoured) */

@@ -136,8 +136,8 @@ lw_status lw_context_create(const lw_model *model, const lw_context_options *opt
     CHECK_POINTER(context);
     if (options) {
         CHECK_STRUCT(options, lw_context_options);
-        if (options->threads > LW_MOST_THREADS)
-            return lw_fail(LW_ERR_ARGUMENT, "%zu threads, expected at most %d", options->threads, LW_MOST_THREADS);
+        if (options->threads > LW_THREADS_MAX)
+            return lw_fail(LW_ERR_ARGUMENT, "%zu threads, expected at most %zu", options->threads, LW_THREADS_MAX);
     }
     return lw_context_build(model, options, context);
 }

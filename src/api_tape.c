@@ -12,8 +12,8 @@ lw_status lw_tape_create(const lw_model *model, const lw_context_options *option
     CHECK_POINTER(tape);
     if (options) {
         CHECK_STRUCT(options, lw_context_options);
-        if (options->threads > LW_MOST_THREADS)
-            return lw_fail(LW_ERR_ARGUMENT, "%zu threads, expected at most %d", options->threads, LW_MOST_THREADS);
+        if (options->threads > LW_THREADS_MAX)
+            return lw_fail(LW_ERR_ARGUMENT, "%zu threads, expected at most %zu", options->threads, LW_THREADS_MAX);
     }
     return lw_tape_build(model, options, tape);
 }

@@ -28,7 +28,7 @@ struct race {
     const float *data; /* each thread's own part of it is read; NULL: multiply-adds */
     size_t floats;     /* of a part */
     size_t ran;        /* threads that did it */
-    double rates[LW_MOST_THREADS];
+    double rates[LW_THREADS_MAX];
 };
 
 #define RUNS 40
@@ -78,7 +78,7 @@ static void race_thread(void *argument, size_t index, size_t count)
 
 static double run_race(struct race *race, size_t threads)
 {
-    for (size_t i = 0; i < LW_MOST_THREADS; i++)
+    for (size_t i = 0; i < LW_THREADS_MAX; i++)
         race->rates[i] = 0.0;
     lw_parallel_run(threads, NULL, NULL, race_thread, race);
     double sum = 0.0;

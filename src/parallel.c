@@ -44,7 +44,7 @@ size_t lw_parallel_threads(size_t wanted)
     if (atomic_load_explicit(&forked, memory_order_relaxed) || omp_in_parallel())
         return 1;
     size_t most = (size_t)lw_max(1, (size_t)omp_get_max_threads());
-    return lw_min(wanted ? wanted : most, LW_MOST_THREADS);
+    return lw_min(wanted ? wanted : most, LW_THREADS_MAX);
 }
 
 struct call {
@@ -126,7 +126,7 @@ static void *wait_for_trial(void *argument)
  * stack size of OpenMP's threads (OMP_STACKSIZE) for which there is no room, because these have the default one. */
 static bool can_start(size_t count)
 {
-    pthread_t threads[LW_MOST_THREADS];
+    pthread_t threads[LW_THREADS_MAX];
     size_t started = lw_min(team, count);
     if (started == count) {
         team = count;

@@ -7,8 +7,6 @@
 
 #include "core.h"
 
-#define LW_MOST_THREADS 256
-
 /* Threads that a call may use now: 1 inside somebody's parallel region and in a forked child, else at most `wanted`
  * (0: as many as OpenMP would take). */
 size_t lw_parallel_threads(size_t wanted);

@@ -6,6 +6,8 @@
 #include "instructions.h"
 #include "stop.h"
 
+#include <latchwork.h>
+
 #include "../report.h"
 
 #include <math.h>
@@ -54,7 +56,7 @@ static const struct option options[] = {
     FILE_("workloads", workloads, "workloads of a JSON file"),
     TEXT("filter", filter, "EXPRESSION",
          "only workloads whose suite/name holds this regular\nexpression; of recorded results, this text"),
-    SIZE("threads", threads, 1, THREADS_MOST, "threads and CPUs to stay on (default: 1)"),
+    SIZE("threads", threads, 1, LW_THREADS_MAX, "threads and CPUs to stay on (default: 1)"),
     SIZE("pairs", pairs, 10, 10000, "most pairs of a comparison (default: 60)"),
     SIZE("seed", seed, 0, 1u << 30, "of the order and the intervals (default: 1)"),
     FLAG("instructions", instructions, "count instructions with valgrind instead of taking times"),

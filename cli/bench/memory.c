@@ -56,7 +56,7 @@ static const struct option options[] = {
     SIZE_OPTION("hidden", hidden, 1, LW_SIZE_MAX, "units of the recurrent layer (default: 64)"),
     TEXT_OPTION("rate", rate, "R",
                 "learning rate of all cells (default: that of 'latchwork\ntrain' for task and cell)"),
-    SIZE_OPTION("threads", threads, 1, THREADS_MOST,
+    SIZE_OPTION("threads", threads, 1, LW_THREADS_MAX,
                 "at most so many (default: all); changes no result but the\nseconds"),
     FLAG_OPTION("quick", quick, "lengths 20 and 50, one seed, 150 updates, where nothing else\nis said"),
     {.name = "json",

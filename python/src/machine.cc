@@ -48,7 +48,7 @@ static nb::dict info()
 
 static void set_threads(nb::handle threads)
 {
-    size_t count = threads.is_none() ? 0 : to_count(threads, "threads");
+    size_t count = threads.is_none() ? 0 : to_threads(threads);
     if (count == 0 && !threads.is_none())
         wrong_value("threads is 0, expected 1 or more, or None for as many as the process may use");
     default_threads = count;

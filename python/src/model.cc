@@ -17,7 +17,7 @@ unsigned thread_generation = 0;
 Model::Model(lw_model *model, nb::handle number) : handle(model, lw_model_destroy)
 {
     own_threads = !number.is_none();
-    threads = own_threads ? to_count(number, "threads") : 0;
+    threads = own_threads ? to_threads(number) : 0;
     input = lw_model_input_size(model);
     output = lw_model_output_size(model);
     for (size_t i = 0; i < lw_model_layer_count(model); i++)

@@ -48,6 +48,14 @@ size_t to_count(nb::handle value, const std::string &what)
     return static_cast<size_t>(count);
 }
 
+size_t to_threads(nb::handle value)
+{
+    size_t count = to_count(value, "threads");
+    if (count > LW_THREADS_MAX)
+        wrong_value("threads is " + std::to_string(count) + ", expected at most " + std::to_string(LW_THREADS_MAX));
+    return count;
+}
+
 std::string to_path(nb::handle path)
 {
     nb::bytes bytes = nb::bytes(nb::module_::import_("os").attr("fsencode")(path));

@@ -71,7 +71,7 @@ void make_tape(Recorder *self, Model &model, nb::handle threads, nb::handle segm
     made->model = std::shared_ptr<lw_model>(build_model(describe_bricks(model.get()), nb::none()), lw_model_destroy);
     lw_context_options options{};
     options.size = sizeof options;
-    options.threads = threads.is_none() ? default_threads : to_count(threads, "threads");
+    options.threads = threads.is_none() ? default_threads : to_threads(threads);
     lw_tape *tape = nullptr;
     check(lw_tape_create(made->model.get(), &options, &tape));
     made->handle.reset(tape);

@@ -81,7 +81,7 @@ def refusals(tmp_path):
         (TypeError, '', lambda: lw.load(5)),
         (KeyError, 'scalar', lambda: lw.load(junk, isa='mmx')),
         (TypeError, 'isa is a int', lambda: lw.Model([lw.LSTM(1, 1)], isa=3)),
-        (ValueError, 'threads', lambda: lw.Model([lw.LSTM(1, 1)], threads=1 << 40)(noise(1, 1))),
+        (ValueError, 'threads is 257, expected at most 256', lambda: lw.Model([lw.LSTM(1, 1)], threads=257)),
         (TypeError, 'threads is a str', lambda: lw.Model([lw.LSTM(1, 1)], threads='two')),
         (ValueError, '', lambda: lw.Model([])),
         (TypeError, 'bricks is a LSTM, expected a list', lambda: lw.Model(lw.LSTM(1, 2))),
@@ -97,6 +97,7 @@ def refusals(tmp_path):
         (TypeError, 'brick 0: cell_clip is a str', lambda: lw.Model([lw.LSTM(1, 2, cell_clip='1')])),
         (TypeError, 'brick 0: name is a int', lambda: lw.Model([lw.LSTM(1, 2, name=5)])),
         (ValueError, 'threads is 0', lambda: lw.set_threads(0)),
+        (ValueError, 'threads is 257', lambda: lw.set_threads(257)),
         (KeyError, 'mmx', lambda: lw.set_isa('mmx')),
     ]
 
