@@ -14,7 +14,10 @@
  * O output width, L layers, D directions. All numbers are f32. A size is a size_t and counts elements,
  * not bytes, unless its name says "bytes".
  *
- * Threads. A lw_model is immutable as soon as a state or a context uses it and may be shared by any number of
+ * Structures. One that begins with `size` is initialised before its use, also where the library fills it: by its macro
+ * (lw_io io = LW_IO_INIT), or, where it has none, as in lw_layer layer = {.size = sizeof layer}.
+ *
+ * Threads. A lw_model is immutable as soon as a state, a context or a tape uses it and may be shared by any number of
  * threads. A lw_state belongs to one stream and a lw_context to one thread at a time: using one from two
  * threads at once is answered with LW_ERR_BUSY where it is seen, never with a crash of the library's own making.
  * Functions on different objects may run at the same time.
@@ -195,7 +198,8 @@ typedef enum lw_function {
 typedef struct lw_brick {
     size_t size; /* sizeof(lw_brick); LW_BRICK_INIT sets it */
     lw_kind kind;
-    const char *name;       /* of its parameters; NULL: kind and position, "lstm0". At most 63 characters, no dot */
+    const char *name;       /* of its parameters; NULL: kind and position, "lstm0". At most 63 bytes, no dot or space;
+                             * for a file it must be UTF-8 */
     size_t input;           /* I; 0: the width of the brick before (the first brick must say it) */
     size_t hidden;          /* H, or O of a dense brick; an activation ignores it */
     size_t layers;          /* recurrent; 1 or more */
@@ -251,7 +255,7 @@ LW_API void lw_model_destroy(lw_model *model);
 /* Fills every parameter anew: weights and biases uniform in [-1/sqrt(H), 1/sqrt(H)] (dense: 1/sqrt(I)), as
  * PyTorch does; then an LSTM's bias_ih of the forget gate is set to forget_bias and its bias_hh to 0 where
  * forget_bias is not 0. The numbers depend on the seed, the parameter's name and the element alone.
- * LW_ERR_BUSY once a state or a context uses the model. */
+ * LW_ERR_BUSY once a state, a context or a tape uses the model. */
 LW_API lw_status lw_model_initialise(lw_model *model, uint64_t seed);
 
 LW_API size_t lw_model_input_size(const lw_model *model);  /* I of the first brick; 0 for NULL */
@@ -291,7 +295,7 @@ LW_API lw_status lw_model_parameter(const lw_model *model, size_t index, lw_para
 /* Index of the parameter of that name, or LW_ERR_NOT_FOUND. */
 LW_API lw_status lw_model_parameter_find(const lw_model *model, const char *name, size_t *index);
 /* Copies parameter `index` out of the packed weights (row-major; exactly what was set), or into them. `count`
- * must be the parameter's. Setting is LW_ERR_BUSY once a state or a context uses the model. */
+ * must be the parameter's. Setting is LW_ERR_BUSY once a state, a context or a tape uses the model, for good. */
 LW_API lw_status lw_model_parameter_get(const lw_model *model, size_t index, float *values, size_t count);
 LW_API lw_status lw_model_parameter_set(lw_model *model, size_t index, const float *values, size_t count);
 
@@ -299,7 +303,7 @@ LW_API lw_status lw_model_parameter_set(lw_model *model, size_t index, const flo
  * 5. States and contexts
  * ------------------------------------------------------------------------------------------------------ */
 
-/* A state of `batch` rows, all zero: h (and c) of every layer and direction. The caller owns *state. */
+/* A state of `batch` rows (0 is allowed), all zero: h (and c) of every layer and direction. The caller owns *state. */
 LW_API lw_status lw_state_create(const lw_model *model, size_t batch, lw_state **state);
 LW_API void lw_state_destroy(lw_state *state);
 LW_API size_t lw_state_batch(const lw_state *state);
@@ -368,7 +372,7 @@ typedef enum lw_output {
 typedef struct lw_probe {
     size_t size;
     size_t layer;
-    lw_direction direction; /* LW_FORWARD or LW_REVERSE */
+    lw_direction direction; /* LW_FORWARD or LW_REVERSE; LW_ERR_NOT_FOUND where the layer has none */
     const size_t *units;    /* NULL: the first unit_count units */
     size_t unit_count;
     float *values;   /* (T, B, signals, unit_count); steps beyond a row's length are zero */
@@ -382,7 +386,7 @@ typedef struct lw_probe {
 typedef struct lw_io {
     size_t size;
     size_t steps;              /* T; 0 is allowed: nothing moves */
-    size_t batch;              /* B; must be the state's */
+    size_t batch;              /* B; must be the state's; 0 is allowed */
     const float *input;        /* (T, B, I) */
     size_t input_step_stride;  /* floats from step to step and from row to row; 0 and 0: dense, time first, */
     size_t input_row_stride;   /* that is B*I and I. Batch first is I and T*I. */
@@ -405,15 +409,16 @@ typedef struct lw_io {
  * reverse layer treats each call as a sequence of its own. Runs on as many threads as pay. */
 LW_API lw_status lw_run(lw_context *context, lw_state *state, const lw_io *io);
 
-/* One step for every row of the state, on the calling thread: x (B, I), y (B, O), dense. The same bits as lw_run. No
+/* One step for every row of the state, on the calling thread: x (B, I), y (B, O), dense. The same bits as lw_run with
+ * one step, so that a reverse layer sees this step alone: a bidirectional model is no model for streams. No
  * allocation, lock or system call (with reverse layers and more than 8 rows: after lw_context_reserve). y may be NULL.
  * For a large model whose step is to be shared among threads, call lw_run with one step. */
 LW_API lw_status lw_step(lw_context *context, lw_state *state, const float *x, float *y);
 
-/* One step for `count` streams at once, each with a state of one row: x (count, I), y (count, O), dense. The
- * streams may come and go from call to call; each result has the bits that it would have alone. The states must
- * differ from each other. Runs on as many threads as pay, which a context of one thread forbids. No allocation for a
- * model without reverse layers, and on one thread no lock or system call either. */
+/* One step for `count` streams at once (0: nothing moves), each with a state of one row: x (count, I), y (count, O),
+ * dense. The streams may come and go from call to call; each result has the bits that it would have alone. The states
+ * must differ from each other. Runs on as many threads as pay, which a context of one thread forbids. No allocation
+ * for a model without reverse layers, and on one thread no lock or system call either. */
 LW_API lw_status lw_step_many(lw_context *context, lw_state *const *states, size_t count, const float *x, float *y);
 
 /*
@@ -506,7 +511,8 @@ LW_API lw_status lw_tensors_write(const char *path, const lw_tensor *tensors, si
  * A tape runs a model forward, keeps what the way back needs, and gives the gradient of a loss with respect to every
  * parameter, the input and the initial states. The parameters are the caller's: one pointer for each parameter of the
  * model, in its order and its layout, handed over anew at each forward run, so that an optimiser may change them in
- * between. The model tells the architecture alone.
+ * between. The model tells the architecture alone, and is immutable from then on: a second model of the same bricks
+ * takes what was learnt (lw_model_parameter_set) and is saved or run.
  *
  *     lw_tape_forward(tape, parameters, state, &io);      // io.output is y
  *     ... loss and its gradient dy from y ...
@@ -591,8 +597,9 @@ typedef struct lw_regularisation {
 LW_API lw_status lw_tape_set_regularisation(lw_tape *tape, const lw_regularisation *regularisation);
 
 /* Runs forward as lw_run does, probes excepted, and keeps what lw_tape_backward needs. `parameters` has a pointer for
- * each parameter of the model; NULL: those of the last forward run, unchanged. The state holds the initial values and
- * receives the final ones; NULL: zero. The input may change afterwards: the tape has copied it. */
+ * each parameter of the model (an array of float * needs a cast in C); NULL: those of the last forward run, unchanged.
+ * The state holds the initial values and receives the final ones; NULL: zero. The input may change afterwards: the tape
+ * has copied it. */
 LW_API lw_status lw_tape_forward(lw_tape *tape, const float *const *parameters, lw_state *state, const lw_io *io);
 
 typedef enum lw_store {
@@ -755,8 +762,9 @@ LW_API uint64_t lw_optimiser_updates(const lw_optimiser *optimiser);
 
 /* Save to and restore from bytes (little endian, the same on every machine): moments and numbers of updates, not the
  * options. A restored optimiser goes on with the same bits. Restoring checks everything first: LW_ERR_FORMAT when the
- * bytes are no such state or damaged, LW_ERR_SHAPE when it is that of another kind or of other tensors; then the
- * optimiser is as before. `bytes` must be at least (save), exactly (restore) lw_optimiser_bytes(optimiser). */
+ * bytes are no such state or hold what no run leaves (there is no checksum), LW_ERR_SHAPE when it is that of another
+ * kind or of other tensors; then the optimiser is as before. `bytes` must be at least (save), exactly (restore)
+ * lw_optimiser_bytes(optimiser). */
 LW_API size_t lw_optimiser_bytes(const lw_optimiser *optimiser); /* 0 for NULL */
 LW_API lw_status lw_optimiser_save(lw_optimiser *optimiser, void *buffer, size_t bytes);
 LW_API lw_status lw_optimiser_restore(lw_optimiser *optimiser, const void *buffer, size_t bytes);
@@ -815,8 +823,8 @@ typedef struct lw_initialise_options {
 /* Fills every parameter anew. Each gate's matrix is treated by itself: (H, I) and (H, R), not (G*H, I). With the
  * default options the same bits as lw_model_initialise. The numbers depend on the options, the parameter's name and
  * the element alone. An orthogonal matrix is a product of reflections (Stewart 1980), uniform over all such matrices.
- * LW_ERR_ARGUMENT for a rule that does not fit, or chrono on a brick without biases; LW_ERR_BUSY once a state or a
- * context uses the model; the model is then as it was. */
+ * LW_ERR_ARGUMENT for a rule that does not fit, or chrono on a brick without biases; LW_ERR_BUSY once a state, a
+ * context or a tape uses the model; the model is then as it was. */
 LW_API lw_status lw_model_initialise_with(lw_model *model, const lw_initialise_options *options);
 
 /* ------------------------------------------------------------------------------------------------------

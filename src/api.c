@@ -252,16 +252,18 @@ static lw_status take_states(lw_state *const *states, size_t count)
 lw_status lw_step_many(lw_context *context, lw_state *const *states, size_t count, const float *x, float *y)
 {
     CHECK_POINTER(context);
-    CHECK_POINTER(states);
+    if (count)
+        CHECK_POINTER(states);
     lw_status status = lw_check_batch(count);
     if (status)
         return status;
     for (size_t i = 0; i < count; i++) {
         if (!states[i])
             return lw_fail(LW_ERR_ARGUMENT, "states[%zu] is NULL", i);
-        if (states[i]->model != context->model || states[i]->batch != 1)
-            return lw_fail(LW_ERR_SHAPE, "states[%zu] must be of the context's model and have one row, it has %zu", i,
-                           states[i]->batch);
+        if (states[i]->model != context->model)
+            return lw_fail(LW_ERR_SHAPE, "states[%zu] and the context are of different models", i);
+        if (states[i]->batch != 1)
+            return lw_fail(LW_ERR_SHAPE, "states[%zu] has %zu rows, expected one row", i, states[i]->batch);
     }
     struct lw_call call = {.context = context, .states = states, .io = LW_IO_INIT};
     call.io.steps = 1;

@@ -91,12 +91,12 @@ lw_status lw_machine_limits(size_t threads, lw_limits *limits)
 
 lw_status lw_model_create(const lw_brick *bricks, size_t count, const lw_model_options *options, lw_model **model)
 {
+    if (count < 1 || count > LW_LAYERS_MAX)
+        return lw_fail(LW_ERR_ARGUMENT, "a model of %zu bricks, expected 1 to %zu", count, LW_LAYERS_MAX);
     CHECK_STRUCT(bricks, lw_brick);
     CHECK_POINTER(model);
     if (options)
         CHECK_STRUCT(options, lw_model_options);
-    if (count < 1 || count > LW_SIZE_MAX)
-        return lw_fail(LW_ERR_ARGUMENT, "a model of %zu bricks, expected 1 to %zu", count, LW_SIZE_MAX);
     lw_isa isa = options && options->isa != -1 ? (lw_isa)options->isa : lw_dispatch_current();
     lw_status status = check_isa(isa);
     return status ? status : lw_model_build(bricks, count, isa, model);
@@ -107,18 +107,10 @@ void lw_model_destroy(lw_model *model)
     lw_model_release(model);
 }
 
-static lw_status check_mutable(const lw_model *model, const char *function)
-{
-    if (atomic_load(&model->frozen))
-        return lw_fail(LW_ERR_BUSY, "%s: a state or a context uses the model, so its parameters stay as they are",
-                       function);
-    return LW_OK;
-}
-
 lw_status lw_model_initialise(lw_model *model, uint64_t seed)
 {
     CHECK_POINTER(model);
-    lw_status status = check_mutable(model, __func__);
+    lw_status status = lw_check_mutable(model, __func__);
     return status ? status : lw_initialise(model, seed);
 }
 
@@ -246,7 +238,7 @@ lw_status lw_model_parameter_set(lw_model *model, size_t index, const float *val
 {
     CHECK_POINTER(model);
     CHECK_POINTER(values);
-    lw_status status = check_mutable(model, __func__);
+    lw_status status = lw_check_mutable(model, __func__);
     if (!status)
         status = check_count(model, index, count);
     if (!status)

@@ -25,6 +25,15 @@ lw_status lw_check_number(const char *name, double value, double low, bool low_t
                    low_too ? "at least" : "more than", low, high);
 }
 
+lw_status lw_check_mutable(const lw_model *model, const char *function)
+{
+    if (atomic_load(&model->frozen))
+        return lw_fail(LW_ERR_BUSY,
+                       "%s: a state, a context or a tape uses the model or did, so its parameters stay as they are",
+                       function);
+    return LW_OK;
+}
+
 lw_status lw_check_batch(size_t batch)
 {
     if (batch <= LW_SIZE_MAX)
@@ -87,8 +96,9 @@ static lw_status check_probe(const lw_model *model, const lw_io *io, size_t inde
     const struct lw_level *level = &model->levels[probe->layer];
     size_t d;
     if (!lw_level_direction(level, probe->direction, &d))
-        return lw_fail(LW_ERR_NOT_FOUND, "probe %zu: layer %zu does not run in direction %d", index, probe->layer,
-                       (int)probe->direction);
+        return lw_fail(LW_ERR_NOT_FOUND,
+                       "probe %zu: direction is %d, expected one that layer %zu runs in, LW_FORWARD or LW_REVERSE",
+                       index, (int)probe->direction, probe->layer);
     for (size_t i = 0; i < probe->unit_count; i++)
         if ((probe->units ? probe->units[i] : i) >= level->hidden)
             return lw_fail(LW_ERR_ARGUMENT, "probe %zu: unit %zu, but layer %zu has %zu units", index,

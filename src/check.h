@@ -25,6 +25,8 @@ void lw_give(atomic_int *busy);
 
 /* A real number from `low` (that too, or more) to less than `high`; a NaN is none. */
 lw_status lw_check_number(const char *name, double value, double low, bool low_too, double high);
+/* Refuses a model whose parameters are fixed. */
+lw_status lw_check_mutable(const lw_model *model, const char *function);
 lw_status lw_check_batch(size_t batch);
 /* Rows of `width` floats at strides that are dense by default (both 0, then completed); *floats is the extent from the
  * first float to the one behind the last. */

@@ -43,50 +43,60 @@ static bool valid_amount(float value)
     return isfinite(value) && value >= 0.0f;
 }
 
-static lw_status check_size(size_t index, const char *field, size_t value)
+static lw_status check_size(size_t index, const char *field, size_t value, size_t most)
 {
-    if (value >= 1 && value <= LW_SIZE_MAX)
+    if (value >= 1 && value <= most)
         return LW_OK;
-    return lw_fail(LW_ERR_ARGUMENT, "brick %zu: %s is %zu, expected 1 to %zu", index, field, value, LW_SIZE_MAX);
+    return lw_fail(LW_ERR_ARGUMENT, "brick %zu: %s is %zu, expected 1 to %zu", index, field, value, most);
 }
 
-static lw_status check_options(size_t index, const struct lw_cell *cell, const lw_brick *brick)
+static lw_status check_options(size_t index, const struct lw_cell *cell, unsigned options)
 {
-    unsigned allowed = cell->kind == LW_LSTM         ? LW_NO_BIAS | LW_PEEPHOLES | LW_COUPLED
-                       : cell->kind == LW_GRU        ? LW_NO_BIAS | LW_RESET_BEFORE
-                       : cell->kind == LW_ACTIVATION ? 0
-                                                     : LW_NO_BIAS;
-    if (brick->options & ~allowed)
-        return lw_fail(LW_ERR_ARGUMENT, "brick %zu (%s): options 0x%x, expected a combination of 0x%x", index,
-                       cell->name, brick->options, allowed);
+    unsigned allowed = LW_NO_BIAS;
+    const char *names = "LW_NO_BIAS";
+    if (cell->kind == LW_LSTM) {
+        allowed |= LW_PEEPHOLES | LW_COUPLED;
+        names = "LW_NO_BIAS, LW_PEEPHOLES, LW_COUPLED";
+    } else if (cell->kind == LW_GRU) {
+        allowed |= LW_RESET_BEFORE;
+        names = "LW_NO_BIAS, LW_RESET_BEFORE";
+    } else if (cell->kind == LW_ACTIVATION) {
+        allowed = 0;
+        names = "none";
+    }
+    if (options & ~allowed)
+        return lw_fail(LW_ERR_ARGUMENT, "brick %zu (%s): unknown options 0x%x, expected %s", index, cell->name,
+                       options & ~allowed, names);
     return LW_OK;
 }
 
+/* The default of a kind that has one is resolved by then. */
 static lw_status check_function(size_t index, const struct lw_cell *cell, lw_function function)
 {
-    bool fits;
-    switch (cell->kind) {
-    case LW_RNN:
-        fits = function == LW_TANH || function == LW_RELU;
-        break;
-    case LW_DENSE:
-        fits = function >= LW_LINEAR && function <= LW_SIGMOID;
-        break;
-    case LW_ACTIVATION:
-        fits = function >= LW_RELU && function <= LW_SIGMOID;
-        break;
-    default:
-        fits = function == LW_FUNCTION_DEFAULT;
+    lw_function first = LW_FUNCTION_DEFAULT, last = LW_FUNCTION_DEFAULT;
+    const char *names = "LW_FUNCTION_DEFAULT";
+    if (cell->kind == LW_DENSE) {
+        first = LW_LINEAR;
+        last = LW_SIGMOID;
+        names = "LW_LINEAR, LW_RELU, LW_TANH or LW_SIGMOID";
+    } else if (cell->kind == LW_ACTIVATION) {
+        first = LW_RELU;
+        last = LW_SIGMOID;
+        names = "LW_RELU, LW_TANH or LW_SIGMOID";
+    } else if (cell->kind == LW_RNN) {
+        first = LW_RELU;
+        last = LW_TANH;
+        names = "LW_TANH or LW_RELU";
     }
-    if (!fits)
-        return lw_fail(LW_ERR_ARGUMENT, "brick %zu (%s): function %d is none that this kind has", index, cell->name,
-                       (int)function);
+    if (function < first || function > last)
+        return lw_fail(LW_ERR_ARGUMENT, "brick %zu (%s): function is %d, expected %s", index, cell->name, (int)function,
+                       names);
     return LW_OK;
 }
 
 static lw_status check_recurrent(size_t index, const lw_brick *brick)
 {
-    lw_status status = check_size(index, "layers", brick->layers);
+    lw_status status = check_size(index, "layers", brick->layers, LW_LAYERS_MAX);
     if (status)
         return status;
     if (brick->direction < LW_FORWARD || brick->direction > LW_BIDIRECTIONAL)
@@ -127,11 +137,11 @@ static lw_status resolve(const lw_brick *given, size_t index, size_t *width, lw_
     if (*width && brick->input != *width)
         return lw_fail(LW_ERR_SHAPE, "brick %zu (%s): input is %zu, but the brick before gives %zu", index, cell->name,
                        brick->input, *width);
-    lw_status status = check_size(index, "input", brick->input);
+    lw_status status = check_size(index, "input", brick->input, LW_SIZE_MAX);
     if (brick->kind == LW_ACTIVATION)
         brick->hidden = brick->input;
     if (!status)
-        status = check_size(index, "hidden", brick->hidden);
+        status = check_size(index, "hidden", brick->hidden, LW_SIZE_MAX);
     if (brick->function == LW_FUNCTION_DEFAULT && brick->kind == LW_RNN)
         brick->function = LW_TANH;
     if (brick->function == LW_FUNCTION_DEFAULT && brick->kind == LW_DENSE)
@@ -139,7 +149,7 @@ static lw_status resolve(const lw_brick *given, size_t index, size_t *width, lw_
     if (!status)
         status = check_function(index, cell, brick->function);
     if (!status)
-        status = check_options(index, cell, brick);
+        status = check_options(index, cell, brick->options);
     if (!status && cell->recurrent)
         status = check_recurrent(index, brick);
     if (status)
@@ -168,7 +178,8 @@ static lw_status name_brick(lw_model *model, size_t index, const char *given)
         given = automatic;
     }
     if (!valid_name(given))
-        return lw_fail(LW_ERR_ARGUMENT, "brick %zu: its name must have 1 to %d printable characters and no dot", index,
+        return lw_fail(LW_ERR_ARGUMENT,
+                       "brick %zu: its name must have 1 to %d bytes, none a dot, a space or a control character", index,
                        NAME_MAX_LENGTH);
     for (size_t i = 0; i < index; i++)
         if (strcmp(model->bricks[i].name, given) == 0)

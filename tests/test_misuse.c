@@ -86,6 +86,13 @@ Test(misuse, brick_fields)
     refuse_brick(BRICK(LW_DENSE, .input = 7, .hidden = 5, .gate_clip = 1), LW_ERR_ARGUMENT, "gate_clip");
     refuse_brick(BRICK(LW_ACTIVATION, .input = 7, .function = LW_RELU, .forget_bias = 1), LW_ERR_ARGUMENT,
                  "forget_bias");
+    lw_brick deep = LSTM(.name = "deep");
+    deep.layers = LW_LAYERS_MAX + 1;
+    refuse_brick(deep, LW_ERR_ARGUMENT, "layers is 65537, expected 1 to 65536");
+    refuse_brick(LSTM(.options = LW_COUPLED | LW_RESET_BEFORE), LW_ERR_ARGUMENT,
+                 "unknown options 0x8, expected LW_NO_BIAS, LW_PEEPHOLES, LW_COUPLED");
+    refuse_brick(BRICK(LW_RNN, .input = 1, .hidden = 2, .function = LW_LINEAR), LW_ERR_ARGUMENT,
+                 "function is 1, expected LW_TANH or LW_RELU");
     refuse_brick(LSTM(.name = ""), LW_ERR_ARGUMENT, "name");
     refuse_brick(LSTM(.name = "a.b"), LW_ERR_ARGUMENT, "name");
     refuse_brick(LSTM(.name = "a\n"), LW_ERR_ARGUMENT, "name");
@@ -113,8 +120,9 @@ Test(misuse, bricks_together)
     two[1].input = 0;
     two[1].name = "a";
     REFUSED(lw_model_create(two, 2, NULL, &model), LW_ERR_ARGUMENT, "name");
+    REFUSED(lw_model_create(NULL, 0, NULL, &model), LW_ERR_ARGUMENT, "a model of 0 bricks, expected 1 to 65536");
     lw_brick huge = BRICK(LW_LSTM, .input = LW_SIZE_MAX, .hidden = LW_SIZE_MAX);
-    huge.layers = LW_SIZE_MAX;
+    huge.layers = LW_LAYERS_MAX;
     lw_status status = lw_model_create(&huge, 1, NULL, &model);
     cr_expect(status == LW_ERR_SHAPE || status == LW_ERR_MEMORY, "%s", lw_status_name(status));
     huge.layers = 1;

@@ -178,6 +178,7 @@ Test(misuse, steps)
     lw_state *states[2] = {one, two};
     OK(lw_step_many(f.context, states, 2, f.x, y));
     OK(lw_step_many(f.context, states, 0, f.x, y));
+    OK(lw_step_many(f.context, NULL, 0, NULL, NULL));
     REFUSED(lw_step_many(NULL, states, 2, f.x, y), LW_ERR_ARGUMENT, "context");
     REFUSED(lw_step_many(f.context, NULL, 2, f.x, y), LW_ERR_ARGUMENT, "states");
     REFUSED(lw_step_many(f.context, states, 2, NULL, y), LW_ERR_ARGUMENT, "NULL");

@@ -309,8 +309,6 @@ lw_status lw_model_initialise_with(lw_model *model, const lw_initialise_options 
             return lw_fail(LW_ERR_ARGUMENT, "chrono is %zu, but brick %zu (%s) has no biases", options->chrono, i,
                            brick->name);
     }
-    if (atomic_load(&model->frozen))
-        return lw_fail(LW_ERR_BUSY, "%s: a state or a context uses the model, so its parameters stay as they are",
-                       __func__);
-    return lw_initialise_with(model, options);
+    status = lw_check_mutable(model, __func__);
+    return status ? status : lw_initialise_with(model, options);
 }

@@ -83,7 +83,7 @@ def refusals(tmp_path):
         (TypeError, 'isa is a int', lambda: lw.Model([lw.LSTM(1, 1)], isa=3)),
         (ValueError, 'threads is 257, expected at most 256', lambda: lw.Model([lw.LSTM(1, 1)], threads=257)),
         (TypeError, 'threads is a str', lambda: lw.Model([lw.LSTM(1, 1)], threads='two')),
-        (ValueError, '', lambda: lw.Model([])),
+        (ValueError, 'a model of 0 bricks, expected 1 to 65536', lambda: lw.Model([])),
         (TypeError, 'bricks is a LSTM, expected a list', lambda: lw.Model(lw.LSTM(1, 2))),
         (TypeError, 'brick 1 is a str, expected LSTM', lambda: lw.Model([lw.LSTM(1, 2), 'dense'])),
         (ValueError, '', lambda: lw.Model([lw.LSTM(1, 2), lw.Dense(3, 1)])),
