@@ -104,4 +104,4 @@ def initial_state(path: PathLike, model: Model, batch: int = 1) -> State:
 
 
 def _missing(error: ModuleNotFoundError, package: str) -> ImportError:
-    return ImportError(f"this needs the package {package} (pip install latchwork[{package}]): {error}")
+    return ImportError(f"this needs the package {package} (pip install 'latchwork[{package}]'): {error}")

@@ -44,7 +44,7 @@ class Hdf5:
 def read_hdf5(data: bytes, who: str, seconds: Optional[float] = None) -> Hdf5:
     """Takes a file apart, or says what is wrong with it."""
     if importlib.util.find_spec("h5py") is None:
-        raise ImportError("reading Keras' files needs the package h5py (pip install latchwork[keras])")
+        raise ImportError("reading Keras' files needs the package h5py (pip install 'latchwork[keras]')")
     limit = seconds if seconds is not None else SECONDS + len(data) / BYTES_A_SECOND
     script = str(Path(__file__).with_name("hdf5_dump.py"))
     command = [sys.executable, "-I", script, json.dumps([os.path.abspath(place) for place in sys.path])]

@@ -5,7 +5,7 @@
     y, = session.run([x])
 
 `Backend` is ONNX's own interface (onnx.backend.base), whose functions the module has too: prepare, run_model, run_node,
-supports_device, is_compatible. Needs the package onnx (`pip install latchwork[onnx]`).
+supports_device, is_compatible. Needs the package onnx (`pip install 'latchwork[onnx]'`).
 """
 from .backend import Backend, Session, load
 
