@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from operator import index
 from typing import TYPE_CHECKING, Any, NamedTuple, Optional, SupportsIndex
 
 import numpy as np
@@ -102,12 +103,26 @@ class LearningRate:
     updates: int = 1
     floor: float = 0.0
 
-    def __call__(self, update: int) -> float:
+    def __post_init__(self) -> None:
+        self(0)  # refuses what no update could use, where it is written
+
+    def __call__(self, update: SupportsIndex) -> float:
         kinds = ("constant", "step", "cosine")
         if self.kind not in kinds:
             raise ValueError(f"kind is {self.kind!r}, expected one of {kinds}")
-        return _core._learning_rate(kinds.index(self.kind), self.rate, self.warm_up, self.every, self.gamma,
-                                    self.updates, self.floor, update)
+        return _core._learning_rate(kinds.index(self.kind), self.rate, _count(self.warm_up, "warm_up"),
+                                    _count(self.every, "every"), self.gamma, _count(self.updates, "updates"),
+                                    self.floor, _count(update, "update"))
+
+
+def _count(value: SupportsIndex, what: str) -> int:
+    try:
+        count = index(value)
+    except TypeError:
+        raise TypeError(f"{what} is a {type(value).__name__}, expected an integer") from None
+    if not 0 <= count < 2**63:
+        raise ValueError(f"{what} is {count}, expected 0 or more and below 2^63")
+    return count
 
 
 def _steps_first(array: NDArray[Any], batch_first: bool) -> NDArray[Any]:

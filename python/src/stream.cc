@@ -109,7 +109,7 @@ nb::object step_many(Model &self, nb::handle list, nb::handle x, nb::handle out)
         if (!state)
             wrong_type("states[" + std::to_string(states.size()) + "] is None, expected a State");
         held.push_back(nb::borrow(entry));
-        uses.push_back(std::make_unique<Use>(state->used, "state"));
+        uses.push_back(std::make_unique<Use>(state->used, "state (or it is named twice)"));
         states.push_back(state->handle.get());
     }
     const size_t count = states.size();

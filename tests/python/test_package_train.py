@@ -219,9 +219,16 @@ def test_learning_rates():
     assert lw.LearningRate(0.1, 'step', every=10, gamma=0.5)(25) == pytest.approx(0.025)
     cosine = lw.LearningRate(0.1, 'cosine', warm_up=3, updates=10, floor=0.01)
     assert [cosine(0), cosine(3), cosine(8), cosine(99)] == pytest.approx([0.025, 0.1, 0.055, 0.01])
-    for wrong in (lw.LearningRate(-1.0), lw.LearningRate(0.1, 'linear'), lw.LearningRate(0.1, 'cosine', floor=1.0)):
-        with pytest.raises(ValueError):
-            wrong(0)
+    assert lw.LearningRate(0.1, 'step', every=np.int64(10), gamma=0.5)(np.int32(25)) == pytest.approx(0.025)
+    for error, words, wrong in (
+            (ValueError, 'rate is -1', {'rate': -1.0}), (ValueError, "kind is 'linear'", {'kind': 'linear'}),
+            (ValueError, 'floor is 1', {'kind': 'cosine', 'floor': 1.0}), (ValueError, 'warm_up is -1', {'warm_up': -1}),
+            (ValueError, 'updates is 0', {'kind': 'cosine', 'updates': 0}), (TypeError, 'every is a float', {'every': 1.5})):
+        with pytest.raises(error, match=words):
+            lw.LearningRate(**{'rate': 0.1, **wrong})
+    for error, update in ((ValueError, -1), (TypeError, 1.5)):
+        with pytest.raises(error, match='update is'):
+            lw.LearningRate(0.1)(update)
 
 
 def test_initialisers():

@@ -64,6 +64,7 @@ def refusals(tmp_path):
         (ValueError, 'bytes, but a saved state of this model and batch has', lambda: state.from_bytes(b'LWSTATE1')),
         (lw.FormatError, 'LWSTATE1', lambda: state.from_bytes(bytes(len(state.to_bytes())))),
         (TypeError, 'data is a str', lambda: state.from_bytes('LWSTATE1')),
+        (RuntimeError, 'named twice', lambda: used.step_many([used.state()] * 2, x[0])),
         (ValueError, 'batch is -1', lambda: model.state(-1)),
         (ValueError, 'rows, expected at most', lambda: model.state(1 << 40)),
         (KeyError, 'lstm0.weight', lambda: model.parameter('lstm0.weight')),
