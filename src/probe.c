@@ -5,9 +5,11 @@
 
 #include <string.h>
 
+/* A probe of no units has nothing to record, and its values may be NULL. */
 static bool matches(const lw_probe *probe, const struct lw_level *level, size_t level_index, size_t direction)
 {
-    return probe->layer == level_index && (probe->direction == LW_REVERSE) == lw_level_reverse(level, direction);
+    return probe->unit_count && probe->layer == level_index &&
+           (probe->direction == LW_REVERSE) == lw_level_reverse(level, direction);
 }
 
 bool lw_probe_wants(const lw_io *io, const struct lw_level *level, size_t level_index, size_t direction)
@@ -23,7 +25,9 @@ void lw_probe_clear(const lw_model *model, const lw_io *io)
     for (size_t i = 0; i < io->probe_count; i++) {
         const lw_probe *probe = &io->probes[i];
         size_t signals = model->levels[probe->layer].cell->signal_count;
-        memset(probe->values, 0, io->steps * io->batch * signals * probe->unit_count * sizeof(float));
+        size_t floats = io->steps * io->batch * signals * probe->unit_count;
+        if (floats)
+            memset(probe->values, 0, floats * sizeof(float));
     }
 }
 

@@ -156,6 +156,8 @@ Test(misuse, probes)
     io.probes = &probe;
     io.probe_count = 1;
     REFUSED(lw_run(f.context, f.state, &io), LW_ERR_ARGUMENT, "unit");
+    probe = (lw_probe)LW_PROBE_INIT; /* no units: nothing to record, and no room for it */
+    OK(lw_run(f.context, NULL, &io));
     io.probes = NULL;
     io.probe_count = 1;
     REFUSED(lw_run(f.context, f.state, &io), LW_ERR_ARGUMENT, "probes");
