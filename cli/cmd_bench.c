@@ -308,7 +308,7 @@ static int measure_all(struct suite *suite, const struct arguments *arguments, c
     struct peers peers = {0};
     json_t *results = NULL;
     run.peers = &peers;
-    int status = outputs_check(&arguments->outputs);
+    int status = outputs_check(&arguments->outputs, arguments->model, arguments->workloads);
     if (status == EXIT_OK)
         status = read_seconds("timeout", arguments->timeout, 60.0, &run.timeout);
     if (status == EXIT_OK)

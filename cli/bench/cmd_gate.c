@@ -202,8 +202,10 @@ static char *join(const char **words, size_t count)
 
 /* ---- the commands --------------------------------------------------------------------------------------------- */
 
-static int prepare(const struct arguments *arguments, struct gate *gate)
+/* `base` and `now` as the command line names them, or NULL. */
+static int prepare(const struct arguments *arguments, const char *base, const char *now, struct gate *gate)
 {
+    const char *const inputs[] = {base, now, arguments->workloads};
     gate->threads = arguments->threads == OPTION_UNSET ? 1 : arguments->threads;
     gate->most_pairs = arguments->pairs == OPTION_UNSET ? 60 : arguments->pairs;
     gate->seed = arguments->seed == OPTION_UNSET ? 1 : arguments->seed;
@@ -216,7 +218,7 @@ static int prepare(const struct arguments *arguments, struct gate *gate)
     if (status == EXIT_OK)
         status = read_timeout(arguments, &gate->timeout);
     if (status == EXIT_OK)
-        status = gate_outputs_check(&gate->outputs);
+        status = gate_outputs_check(&gate->outputs, inputs, 3);
     if (status == EXIT_OK && gate->instructions)
         status = instructions_check();
     return status;
@@ -303,7 +305,7 @@ static int run_gate(int argc, const char **argv)
     if (status != EXIT_OK)
         return status < 0 ? EXIT_OK : status;
     status = nothing[0] ? misuse("bench gate: '%s' stands alone; commands stand behind --", nothing[0])
-                        : prepare(&arguments, &gate);
+                        : prepare(&arguments, arguments.base, arguments.now, &gate);
     stop_begin();
     if (status == EXIT_OK)
         status = own < argc ? open_commands(&arguments, argv + own + 1, (size_t)(argc - own - 1), lines, &gate)
@@ -324,7 +326,7 @@ static int run_compare(int argc, const char **argv)
     int status = arguments_parse(&command_bench_compare, argc, argv, &arguments, names);
     if (status != EXIT_OK)
         return status < 0 ? EXIT_OK : status;
-    status = prepare(&arguments, &gate);
+    status = prepare(&arguments, names[0], names[1], &gate);
     stop_begin();
     if (status == EXIT_OK)
         status = side_open(&gate.base, names[0]);

@@ -348,10 +348,11 @@ static int write_github(const json_t *report)
 
 /* ---- files ---------------------------------------------------------------------------------------------------- */
 
-int gate_outputs_check(const struct gate_outputs *outputs)
+int gate_outputs_check(const struct gate_outputs *outputs, const char *const *inputs, size_t input_count)
 {
-    const char *const paths[] = {outputs->json, outputs->junit, outputs->markdown};
-    return output_paths_check(paths, 3);
+    const struct output_path paths[] = {
+        {"json", outputs->json}, {"junit", outputs->junit}, {"markdown", outputs->markdown}};
+    return output_paths_check(paths, 3, inputs, input_count);
 }
 
 int gate_outputs_write(const struct gate_outputs *outputs, const json_t *report)

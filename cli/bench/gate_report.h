@@ -27,7 +27,7 @@ int gate_report_leave_out(json_t *report, const char *name, const char *reason);
 void gate_row_judgement(json_t *row, const struct judgement *judgement);
 
 size_t gate_report_count(const json_t *report, enum verdict verdict);
-int gate_outputs_check(const struct gate_outputs *outputs);
+int gate_outputs_check(const struct gate_outputs *outputs, const char *const *inputs, size_t input_count);
 /* EXIT_OK, or EXIT_WORK after a sentence; all that can be written is. The table goes to standard output unless a file
  * does. */
 int gate_outputs_write(const struct gate_outputs *outputs, const json_t *report);

@@ -346,9 +346,10 @@ static int run(int argc, const char **argv)
     if (status != EXIT_OK)
         return status < 0 ? EXIT_OK : status;
     if (arguments.commit && !arguments.add)
-        return misuse("history: --commit tells what --add adds");
-    if (arguments.html && !output_is_standard(arguments.html))
-        status = output_check(arguments.html);
+        return misuse("bench history: --commit tells what --add adds");
+    const struct output_path page = {"html", arguments.html};
+    const char *const inputs[] = {arguments.file, arguments.add};
+    status = output_paths_check(&page, 1, inputs, 2);
     json_t *runs = json_array();
     if (status == EXIT_OK && !(arguments.add && access(arguments.file, F_OK) != 0))
         status = load(arguments.file, runs);

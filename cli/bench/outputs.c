@@ -16,27 +16,39 @@ int output_is_standard(const char *path)
     return path && strcmp(path, "-") == 0;
 }
 
-int output_paths_check(const char *const *paths, size_t count)
+int output_paths_check(const struct output_path *outputs, size_t count, const char *const *inputs, size_t input_count)
 {
-    int status = EXIT_OK, standard = 0;
-    for (size_t i = 0; i < count && status == EXIT_OK; i++) {
-        standard += output_is_standard(paths[i]);
-        if (paths[i] && !output_is_standard(paths[i]))
-            status = output_check(paths[i]);
+    size_t standard = 0;
+    for (size_t i = 0; i < count; i++) {
+        const char *path = outputs[i].path;
+        if (output_is_standard(path) && standard++)
+            return misuse("only one of the outputs can go to standard output");
+        if (!path || output_is_standard(path))
+            continue;
+        for (size_t k = 0; k < i; k++)
+            if (outputs[k].path && strcmp(outputs[k].path, path) == 0)
+                return misuse("--%s and --%s name the same file '%s'", outputs[k].option, outputs[i].option, path);
+        int status = output_spares(outputs[i].option, path, inputs, input_count);
+        if (status == EXIT_OK)
+            status = output_check(path);
+        if (status != EXIT_OK)
+            return status;
     }
-    return status == EXIT_OK && standard > 1 ? misuse("only one of the outputs can go to standard output") : status;
+    return EXIT_OK;
 }
 
-int outputs_check(const struct outputs *outputs)
+int outputs_check(const struct outputs *outputs, const char *first, const char *second)
 {
-    const char *const paths[] = {outputs->json, outputs->csv, outputs->markdown, outputs->html};
+    const struct output_path paths[] = {
+        {"json", outputs->json}, {"csv", outputs->csv}, {"markdown", outputs->markdown}, {"html", outputs->html}};
+    const char *const inputs[] = {first, second, outputs->history};
     if (outputs->history && !outputs->html)
         return misuse("--history is shown in the page: --html FILE is missing");
     json_t *runs = outputs->history ? history_load(outputs->history) : NULL;
     if (outputs->history && !runs)
         return EXIT_WORK;
     json_decref(runs);
-    return output_paths_check(paths, 4);
+    return output_paths_check(paths, 4, inputs, 3);
 }
 
 static int write_json(const json_t *results, FILE *out)
@@ -128,7 +140,7 @@ static int run(int argc, const char **argv)
     int status = arguments_parse(&command_bench_report, argc, argv, &arguments, &path);
     if (status != EXIT_OK)
         return status < 0 ? EXIT_OK : status;
-    status = outputs_check(&arguments.outputs);
+    status = outputs_check(&arguments.outputs, path, NULL);
     if (status == EXIT_OK)
         status = results_load(path, &results);
     if (status == EXIT_OK)

@@ -24,13 +24,18 @@ struct outputs {
         OUTPUT_OPTION("html", type, outputs.html, "a report with pictures, one page in itself"),   \
         OUTPUT_OPTION("history", type, outputs.history, "a file of 'bench history': its trends go into the page")
 
-/* Whether they can be written, before any work is done. */
-int outputs_check(const struct outputs *outputs);
+/* Whether they can be written, and take the place of nothing that the command reads (two paths, or NULL), before any
+ * work is done. */
+int outputs_check(const struct outputs *outputs, const char *first, const char *second);
 /* Writes them, and the table to standard output unless one of them goes there. */
 int outputs_write(const struct outputs *outputs, const json_t *results);
 
-/* The same for any paths, of which some may be NULL, and for one document in one form, whole or not at all. */
-int output_paths_check(const char *const *paths, size_t count);
+/* The same for any options and paths, of which some may be NULL, and for one document in one form, whole or not at
+ * all. */
+struct output_path {
+    const char *option, *path;
+};
+int output_paths_check(const struct output_path *outputs, size_t count, const char *const *inputs, size_t input_count);
 int output_form(const char *path, int (*form)(const json_t *, FILE *), const json_t *document);
 int output_is_standard(const char *path);
 

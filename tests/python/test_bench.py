@@ -74,6 +74,20 @@ def test_outputs(latchwork, results, tmp_path):
     assert 'one of the outputs' in latchwork.bad(2, 'bench', 'report', results, '--csv', '-', '--json', '-')
 
 
+def test_outputs_spare_what_was_measured(latchwork, results, tmp_path):
+    kept, page, lines = results.read_bytes(), tmp_path / 'page.html', tmp_path / 'history.jsonl'
+    latchwork.good('bench', 'history', '--file', lines, '--add', results)
+    history = lines.read_bytes()
+    for line in (('bench', 'report', results, '--html', results), ('bench', 'report', results, '--json', results),
+                 ('bench', 'compare', results, results, '--markdown', results),
+                 ('bench', 'gate', '--base', results, '--json', results),
+                 ('bench', 'history', '--file', lines, '--html', lines),
+                 ('bench', 'report', results, '--html', page, '--history', lines, '--csv', lines)):
+        assert 'which this command reads; give it another name' in latchwork.bad(2, *line)
+    assert "--csv and --html name the same file" in latchwork.bad(2, 'bench', 'report', results, '--csv', page, '--html', page)
+    assert results.read_bytes() == kept and lines.read_bytes() == history and not page.exists()
+
+
 def damaged(found, change):
     if change == 'truncated':
         return json.dumps(found)[:-100]
