@@ -247,7 +247,7 @@ LW_API lw_status lw_model_load(const char *path, const lw_model_options *options
 LW_API lw_status lw_model_from_tensors(const lw_tensors *tensors, const lw_model_options *options, lw_model **model);
 /* Writes the model with its architecture: to a new file beside `path`, which then takes its place in one
  * atomic step. On failure the old file is whole; if only the folder's last sync failed, the new one is, and the
- * sentence says so. */
+ * sentence says so. LW_ERR_UNSUPPORTED for a model of more than 4096 bricks. */
 LW_API lw_status lw_model_save(const lw_model *model, const char *path);
 /* Gives up the caller's reference (states and contexts hold their own, so the order does not matter).
  * NULL is allowed. */
