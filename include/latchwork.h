@@ -19,7 +19,8 @@
  *
  * Threads. A lw_model is immutable as soon as a state, a context or a tape uses it and may be shared by any number of
  * threads. A lw_state belongs to one stream and a lw_context to one thread at a time: using one from two
- * threads at once is answered with LW_ERR_BUSY where it is seen, never with a crash of the library's own making.
+ * threads at once is answered with LW_ERR_BUSY where it is seen, never with a crash of the library's own making. What
+ * only reads a state (lw_state_save, lw_state_get, a copy from it) is not seen: while it moves, old and new are mixed.
  * Functions on different objects may run at the same time. For steps, runs and a tape's runs a thread with a stack of
  * 64 KiB will do, if the library was built with optimisation.
  *
