@@ -151,6 +151,11 @@ def hostile():
     yield "header_open_string", file(b'{"a')
     yield "header_open_object", file(b'{"a":{"dtype":"U8"')
     yield "git_lfs_pointer", b"version https://git-lfs.github.com/spec/v1\noid sha256:" + b"0" * 64 + b"\nsize 12345\n"
+    # The first bytes of what others write; the rest is never looked at.
+    yield "zip_archive", b"PK\x03\x04\x00\x00\x08\x08\x00\x00\x00\x00\x00\x00\x00\x00"
+    yield "pickle", b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19."
+    yield "hdf5", b"\x89HDF\r\n\x1a\n\x00\x00\x00\x00\x00\x08\x08\x00"
+    yield "numpy_array", b"\x93NUMPY\x01\x00v\x00{'descr': '<f4'}"
     damaged = file(b'{"a":' + entry("U8", "[6]", "[0,6]").encode() + b"}", b"12\n45\n")
     yield "line_ends_converted", damaged.replace(b"\n", b"\r\n")
 

@@ -18,6 +18,25 @@
 #define ENTRY_BYTES_MAX 4096
 #define PAIR_BYTES_MIN 6 /* "":"", */
 
+/* What else a file may be that somebody takes for a model: weights by another tool, told by the first bytes. */
+static const char *other_kind(const unsigned char *head)
+{
+    static const struct {
+        unsigned char begin[6];
+        size_t length;
+        const char *what;
+    } kinds[] = {
+        {"PK\3\4", 4, "a zip archive, as torch.save, Keras and NumPy write"},
+        {"\200\2", 2, "a pickle, as old versions of torch.save wrote"},
+        {"\211HDF\r", 5, "an HDF5 file, as Keras writes"},
+        {"\223NUMP", 5, "an array of NumPy"},
+    };
+    for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++)
+        if (memcmp(head, kinds[i].begin, kinds[i].length) == 0)
+            return kinds[i].what;
+    return NULL;
+}
+
 lw_status lw_tensors_check_start(const char *source, const unsigned char *head, size_t have, size_t size)
 {
     static const char pointer[] = "version https://git-lfs";
@@ -32,6 +51,11 @@ lw_status lw_tensors_check_start(const char *source, const unsigned char *head, 
     uint64_t length = lw_read_u64(head);
     if (length == 0)
         return lw_fail(LW_ERR_FORMAT, "%s: its header has length 0; at least 2 bytes, {}, are expected", source);
+    if (length > LW_HEADER_MAX && other_kind(head))
+        return lw_fail(LW_ERR_FORMAT,
+                       "%s: is %s; a safetensors file is expected, which safetensors.torch.save_file or "
+                       "latchwork convert makes",
+                       source, other_kind(head));
     if (length > LW_HEADER_MAX)
         return lw_fail(LW_ERR_FORMAT,
                        "%s: its header would have %ju bytes; a safetensors header has at most %zu (is it one?)", source,
