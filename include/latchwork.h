@@ -240,8 +240,9 @@ LW_API lw_status lw_model_create(const lw_brick *bricks, size_t count, const lw_
 
 /* Loads a safetensors file: Latchwork's own, with the architecture in its metadata, or a plain PyTorch
  * state_dict, whose names and shapes tell it (LSTM, GRU, RNN with tanh, any layers, directions, projection;
- * one module a file, with or without a prefix, or an LSTMCell, GRUCell, RNNCell). F64, F32, F16 and BF16 are
- * read and become f32. The file is read whole into owned memory and validated before anything is used.
+ * one module a file, with or without a prefix, or an LSTMCell, GRUCell, RNNCell). Other tensors, such as those of a
+ * Linear behind it, are no part of the model, and an RNN is taken for one with tanh: the file does not say. F64, F32,
+ * F16 and BF16 are read and become f32. The file is read whole into owned memory and validated before anything is used.
  * LW_ERR_FILE, LW_ERR_FORMAT, LW_ERR_UNSUPPORTED. The caller owns *model. */
 LW_API lw_status lw_model_load(const char *path, const lw_model_options *options, lw_model **model);
 /* The same from tensors that are already in memory; they may be closed afterwards. */
