@@ -107,6 +107,8 @@ class Reader
         if (!nb::isinstance<nb::str>(value))
             wrong_type(place_ + ": " + name + " is a " + kind_name(value) + ", expected a text");
         to = text(value);
+        if (to.find('\0') != std::string::npos)
+            wrong_value(place_ + ": " + name + " holds a NUL character");
         return true;
     }
 

@@ -55,6 +55,7 @@ std::string text(nb::handle object); // str(object)
 std::string kind_name(nb::handle object);
 /// A number that is not negative, from anything that is an integer to Python.
 size_t to_count(nb::handle value, const std::string &what);
+uint64_t to_seed(nb::handle value);
 /// A number of threads that a context may have.
 size_t to_threads(nb::handle value);
 /// A path (str, bytes or os.PathLike) as the system wants it.

@@ -22,10 +22,11 @@ std::string shape_text(const std::vector<size_t> &shape)
 std::string text(nb::handle object)
 {
     nb::str value(object);
-    const char *bytes = value.c_str();
+    Py_ssize_t size;
+    const char *bytes = PyUnicode_AsUTF8AndSize(value.ptr(), &size);
     if (!bytes)
         throw nb::python_error(); // lone surrogates
-    return bytes;
+    return std::string(bytes, static_cast<size_t>(size));
 }
 
 std::string kind_name(nb::handle object)
@@ -46,6 +47,21 @@ size_t to_count(nb::handle value, const std::string &what)
         wrong_value(what + " is " + text(number) + ", expected 0 or more and below 2^63");
     }
     return static_cast<size_t>(count);
+}
+
+uint64_t to_seed(nb::handle value)
+{
+    nb::object number = nb::steal(PyNumber_Index(value.ptr()));
+    if (!number.is_valid()) {
+        PyErr_Clear();
+        wrong_type("seed is a " + kind_name(value) + ", expected an integer");
+    }
+    unsigned long long seed = PyLong_AsUnsignedLongLong(number.ptr());
+    if (PyErr_Occurred()) {
+        PyErr_Clear(); // beyond the range, on either side
+        wrong_value("seed is " + text(number) + ", expected 0 or more and below 2^64");
+    }
+    return seed;
 }
 
 size_t to_threads(nb::handle value)
@@ -98,7 +114,11 @@ static void translate(const std::exception_ptr &pointer, void *)
     try {
         std::rethrow_exception(pointer);
     } catch (const Failure &failure) {
-        PyErr_SetString(exception_type(failure), failure.sentence.c_str());
+        // A path need not be UTF-8: its other bytes become what os.fsdecode makes of them.
+        nb::object sentence = nb::steal(PyUnicode_DecodeUTF8(
+            failure.sentence.data(), static_cast<Py_ssize_t>(failure.sentence.size()), "surrogateescape"));
+        if (sentence.is_valid())
+            PyErr_SetObject(exception_type(failure), sentence.ptr());
     }
 }
 

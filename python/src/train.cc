@@ -341,12 +341,12 @@ lw_initial to_initial(const char *what, const std::string &rule)
                 "', expected 'uniform', 'zero', 'xavier_uniform', 'xavier_normal' or 'orthogonal'");
 }
 
-void initialise(Model &self, uint64_t seed, const std::string &input, const std::string &recurrent,
+void initialise(Model &self, nb::handle seed, const std::string &input, const std::string &recurrent,
                 const std::string &bias, nb::handle chrono)
 {
     lw_initialise_options options{};
     options.size = sizeof options;
-    options.seed = seed;
+    options.seed = to_seed(seed);
     options.input = to_initial("input", input);
     options.recurrent = to_initial("recurrent", recurrent);
     options.bias = to_initial("bias", bias);
@@ -359,8 +359,8 @@ void initialise(Model &self, uint64_t seed, const std::string &input, const std:
 void define_train(nb::module_ &module, nb::class_<Model> &type)
 {
     using nb::literals::operator""_a;
-    type.def("initialise", initialise, "seed"_a, "input"_a = "uniform", "recurrent"_a = "uniform", "bias"_a = "uniform",
-             "chrono"_a.none() = 0,
+    type.def("initialise", initialise, "seed"_a.none(), "input"_a = "uniform", "recurrent"_a = "uniform",
+             "bias"_a = "uniform", "chrono"_a.none() = 0,
              "Fills every parameter anew; by default as PyTorch does. The numbers depend on these arguments alone.");
     nb::class_<Recorder>(module, "Tape", "Runs a model forward and gives the gradients.")
         .def("__init__", make_tape, "model"_a, "threads"_a = nb::none(), "segment"_a.none() = 0)
