@@ -352,6 +352,7 @@ Test(optimisers, refused_options)
     REFUSED(lw_optimiser_create(&bad, NULL, 2, &optimiser), LW_ERR_ARGUMENT, "counts is NULL");
     REFUSED(lw_optimiser_create(&bad, counts, 2, NULL), LW_ERR_ARGUMENT, "optimiser is NULL");
     REFUSED(lw_optimiser_create(&bad, counts, 0, &optimiser), LW_ERR_ARGUMENT, "an optimiser of 0 tensors");
+    REFUSED(lw_optimiser_create(&bad, NULL, 0, &optimiser), LW_ERR_ARGUMENT, "an optimiser of 0 tensors");
     REFUSED(lw_optimiser_create(&bad, counts, SIZE_MAX, &optimiser), LW_ERR_ARGUMENT, "tensors, expected");
     REFUSED(lw_optimiser_create(&bad, (const size_t[]){3, 0}, 2, &optimiser), LW_ERR_ARGUMENT, "counts[1] is 0");
     REFUSED(lw_optimiser_create(&bad, (const size_t[]){3, SIZE_MAX}, 2, &optimiser), LW_ERR_SHAPE, "overflows");

@@ -205,7 +205,12 @@ struct Optimiser {
 double number(nb::handle options, const char *name, double otherwise)
 {
     nb::object value = find(options, name, "options");
-    return value.is_valid() && !value.is_none() ? nb::cast<double>(value) : otherwise;
+    if (!value.is_valid() || value.is_none())
+        return otherwise;
+    double result;
+    if (!nb::try_cast(value, result))
+        wrong_type(std::string(name) + " is a " + kind_name(value) + ", expected a number");
+    return result;
 }
 
 void make_optimiser(Optimiser *self, const std::string &kind, nb::handle parameters, nb::handle settings)

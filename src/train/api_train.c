@@ -133,7 +133,8 @@ lw_status lw_optimiser_create(const lw_optimiser_options *options, const size_t 
                               lw_optimiser **optimiser)
 {
     CHECK_STRUCT(options, lw_optimiser_options);
-    CHECK_POINTER(counts);
+    if (tensors)
+        CHECK_POINTER(counts);
     CHECK_POINTER(optimiser);
     lw_status status = check_options(options);
     if (status)

@@ -279,11 +279,12 @@ def test_wrong_uses_of_losses_and_optimisers():
                   lambda: lw.cross_entropy(y, np.full((4, 2), 2**40)), lambda: lw.squared_error(y, y, lengths=[5, 0]),
                   lambda: lw.squared_error(y[0], y[0], lengths=[1, 1]), lambda: lw.squared_error(y, y, mask=[1]),
                   lambda: lw.Optimiser('adagrad', {'a': noise(3)}), lambda: lw.Optimiser('adam', {'a': noise(0)}),
-                  lambda: lw.Optimiser('adam', {'a': noise(3)}, beta1=1.5)):
+                  lambda: lw.Optimiser('adam', {'a': noise(3)}, beta1=1.5), lambda: lw.Optimiser('sgd', {})):
         with pytest.raises(ValueError):
             wrong()
     for wrong in (lambda: lw.squared_error(y.astype(np.float64), y), lambda: lw.cross_entropy(y, y[..., 0]),
-                  lambda: lw.cross_entropy(y, None), lambda: lw.Optimiser('adam', [1])):
+                  lambda: lw.cross_entropy(y, None), lambda: lw.Optimiser('adam', [1]),
+                  lambda: lw.Optimiser('sgd', {'a': noise(3)}, momentum='a')):
         with pytest.raises(TypeError):
             wrong()
     values = {'a': noise(3)}
