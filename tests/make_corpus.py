@@ -135,6 +135,7 @@ def valid():
 def hostile():
     yield "empty", b""
     yield "seven_bytes", b"\x02\0\0\0\0\0\0"
+    yield "eight_bytes", b"\x02\0\0\0\0\0\0\0"
     yield "header_length_0", struct.pack("<Q", 0) + b"{}"
     yield "header_length_beyond", struct.pack("<Q", 100) + b"{}"
     yield "header_length_over_limit", struct.pack("<Q", 100_000_001) + b"{}"

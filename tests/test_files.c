@@ -17,6 +17,7 @@ static const struct hostile {
 } hostile[] = {
     {"empty", LW_ERR_FORMAT, "empty.safetensors: is empty"},
     {"seven_bytes", LW_ERR_FORMAT, "has 7 bytes"},
+    {"eight_bytes", LW_ERR_FORMAT, "would have 2 bytes, but 0 follow"},
     {"header_length_0", LW_ERR_FORMAT, "length 0"},
     {"header_length_beyond", LW_ERR_FORMAT, "100 bytes, but 2 follow"},
     {"header_length_over_limit", LW_ERR_FORMAT, "at most 100000000"},
@@ -403,6 +404,7 @@ Test(files, large_hostile_headers)
                    "twice");
     EXPECT_REFUSED(parse_repeated("{", " ", 10000000, ""), LW_ERR_FORMAT, "closing brace");
     EXPECT_REFUSED(parse_repeated("{}", " ", 1000, ""), LW_OK, "");
+    EXPECT_REFUSED(parse_repeated("{", "\t\n\r ", 9, "}"), LW_OK, "");
     EXPECT_REFUSED(parse_repeated("{}", " ", 100000000, ""), LW_ERR_FORMAT, "at most 100000000");
 }
 

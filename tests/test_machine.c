@@ -160,6 +160,28 @@ Test(machine, environment_caps)
     cr_assert_eq(chosen_with(""), (int)isas[count - 1]);
 }
 
+#if defined(__x86_64__) && defined(__linux__)
+/* As the kernel tells it, but for spaces around it. */
+Test(machine, name)
+{
+    lw_machine machine = {.size = sizeof machine};
+    cr_assert_eq(lw_machine_query(&machine), LW_OK, "%s", lw_error());
+    char line[512] = "", *name = NULL;
+    FILE *file = fopen("/proc/cpuinfo", "r");
+    cr_assert(file);
+    while (!name && fgets(line, sizeof line, file))
+        if (strncmp(line, "model name", 10) == 0 && strchr(line, ':'))
+            name = strchr(line, ':') + 2;
+    fclose(file);
+    if (!name)
+        cr_skip_test("/proc/cpuinfo names no CPU");
+    name[strcspn(name, "\n")] = '\0';
+    cr_expect_eq(strncmp(machine.cpu_name, name, strlen(name)), 0, "\"%s\", not \"%s\"", machine.cpu_name, name);
+    cr_expect_eq(strspn(machine.cpu_name + strlen(name), " "), strlen(machine.cpu_name) - strlen(name), "\"%s\"",
+                 machine.cpu_name);
+}
+#endif
+
 ParameterizedTestParameters(machine, query)
 {
     return every_isa(1);

@@ -235,6 +235,30 @@ Test(misuse, nothing_to_do)
     fixture_destroy(&f);
 }
 
+/* The last step of no steps: where no state could tell one, it is zero. */
+Test(misuse, the_last_of_no_steps)
+{
+    lw_brick dense = LW_BRICK_INIT(LW_DENSE);
+    dense.input = 2, dense.hidden = 3;
+    lw_model *model;
+    lw_context *context;
+    OK(lw_model_create(&dense, 1, NULL, &model));
+    OK(lw_model_initialise(model, 1));
+    OK(lw_context_create(model, NULL, &context));
+    float y[12];
+    for (size_t k = 0; k < 12; k++)
+        y[k] = 7;
+    lw_io io = LW_IO_INIT;
+    io.batch = 3;
+    io.output = y;
+    io.output_kind = LW_OUTPUT_LAST;
+    OK(lw_run(context, NULL, &io));
+    for (size_t k = 0; k < 12; k++)
+        cr_expect_eq(y[k], k < 9 ? 0.0f : 7.0f, "output %zu is %g", k, (double)y[k]);
+    lw_context_destroy(context);
+    lw_model_destroy(model);
+}
+
 /* Objects may be given up in any order; what is still there goes on working. */
 Test(misuse, any_order)
 {
