@@ -132,10 +132,15 @@ static char *resolve(const char *path, int *direct)
     return target;
 }
 
+int output_is_standard(const char *path)
+{
+    return path && strcmp(path, "-") == 0;
+}
+
 int output_spares(const char *option, const char *path, const char *const *inputs, size_t count)
 {
     struct stat out, in;
-    if (strcmp(path, "-") == 0 || stat(path, &out) != 0 || !S_ISREG(out.st_mode))
+    if (output_is_standard(path) || stat(path, &out) != 0 || !S_ISREG(out.st_mode))
         return EXIT_OK;
     for (size_t i = 0; i < count; i++)
         if (inputs[i] && stat(inputs[i], &in) == 0 && in.st_dev == out.st_dev && in.st_ino == out.st_ino)
@@ -199,6 +204,27 @@ static int open_temporary(struct output *output)
         error = errno;
         close(file);
         return fail("%s: cannot be created: %s", output->path, strerror(error));
+    }
+    return EXIT_OK;
+}
+
+int output_paths_check(const struct output_path *outputs, size_t count, const char *const *inputs, size_t input_count)
+{
+    size_t standard = 0;
+    for (size_t i = 0; i < count; i++) {
+        const char *path = outputs[i].path;
+        if (output_is_standard(path) && standard++)
+            return misuse("only one of the outputs can go to standard output");
+        if (!path || output_is_standard(path))
+            continue;
+        for (size_t k = 0; k < i; k++)
+            if (outputs[k].path && strcmp(outputs[k].path, path) == 0)
+                return misuse("--%s and --%s name the same file '%s'", outputs[k].option, outputs[i].option, path);
+        int status = output_spares(outputs[i].option, path, inputs, input_count);
+        if (status == EXIT_OK)
+            status = output_check(path);
+        if (status != EXIT_OK)
+            return status;
     }
     return EXIT_OK;
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Files in and out: reading one whole, and writing one so that it is there whole or not at all.
- * Used by the array readers and by every command that writes. Both print their own error sentence and return EXIT_OK or
- * EXIT_WORK. The path "-" is standard input or output.
+ * Used by the array readers and by every command that writes. Both print their own error sentence and return EXIT_OK,
+ * EXIT_WORK, or EXIT_USAGE for a name that the command line should not have. The path "-" is standard input or output.
  */
 #ifndef CLI_FILE_H
 #define CLI_FILE_H
@@ -27,6 +27,13 @@ int output_check(const char *path);
 /* Refuses an output that would take the place of a file which the command reads, by whatever name: `inputs` are paths,
  * NULL where there is none. */
 int output_spares(const char *option, const char *path, const char *const *inputs, size_t count);
+/* Both for several outputs, of which some may be NULL, before any work is done: they must differ, and one at most may
+ * go to standard output. */
+struct output_path {
+    const char *option, *path;
+};
+int output_paths_check(const struct output_path *outputs, size_t count, const char *const *inputs, size_t input_count);
+int output_is_standard(const char *path);
 int output_open(struct output *output, const char *path);
 /* Ends the output: EXIT_OK only when every byte is in its place. */
 int output_commit(struct output *output);

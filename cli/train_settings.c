@@ -279,21 +279,15 @@ static int check_special(const struct command *command, const struct settings *s
 
 static int check_outputs(const struct settings *settings)
 {
-    const char *const names[] = {"out", "log", "checkpoint", "report"};
-    const char *const paths[] = {settings->out, settings->log, settings->checkpoint, settings->report};
+    const struct output_path outputs[] = {{"out", settings->out},
+                                          {"log", settings->log},
+                                          {"checkpoint", settings->checkpoint},
+                                          {"report", settings->report}};
     const char *const inputs[] = {settings->data, settings->labels, settings->lengths, settings->config};
-    for (size_t i = 0; i < 4; i++) {
-        for (size_t j = 0; paths[i] && j < i; j++)
-            if (paths[j] && strcmp(paths[i], paths[j]) == 0)
-                return misuse("--%s and --%s name the same file '%s'", names[j], names[i], paths[i]);
-        if (paths[i] && strcmp(paths[i], "-") == 0)
-            return misuse("--%s: expected the name of a file, got '-'", names[i]);
-        if (paths[i] && output_spares(names[i], paths[i], inputs, 4) != EXIT_OK)
-            return EXIT_USAGE;
-        if (paths[i] && output_check(paths[i]) != EXIT_OK)
-            return EXIT_WORK;
-    }
-    return EXIT_OK;
+    for (size_t i = 0; i < 4; i++)
+        if (output_is_standard(outputs[i].path))
+            return misuse("--%s: expected the name of a file, got '-'", outputs[i].option);
+    return output_paths_check(outputs, 4, inputs, 4);
 }
 
 int settings_read(const struct command *command, int argc, const char **argv, struct settings *settings)

@@ -5,6 +5,7 @@
 #include "outputs.h"
 #include "table.h"
 
+#include "../file.h"
 #include "../report.h"
 #include "../work.h"
 

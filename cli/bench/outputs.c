@@ -9,34 +9,6 @@
 #include "../file.h"
 #include "../report.h"
 
-#include <string.h>
-
-int output_is_standard(const char *path)
-{
-    return path && strcmp(path, "-") == 0;
-}
-
-int output_paths_check(const struct output_path *outputs, size_t count, const char *const *inputs, size_t input_count)
-{
-    size_t standard = 0;
-    for (size_t i = 0; i < count; i++) {
-        const char *path = outputs[i].path;
-        if (output_is_standard(path) && standard++)
-            return misuse("only one of the outputs can go to standard output");
-        if (!path || output_is_standard(path))
-            continue;
-        for (size_t k = 0; k < i; k++)
-            if (outputs[k].path && strcmp(outputs[k].path, path) == 0)
-                return misuse("--%s and --%s name the same file '%s'", outputs[k].option, outputs[i].option, path);
-        int status = output_spares(outputs[i].option, path, inputs, input_count);
-        if (status == EXIT_OK)
-            status = output_check(path);
-        if (status != EXIT_OK)
-            return status;
-    }
-    return EXIT_OK;
-}
-
 int outputs_check(const struct outputs *outputs, const char *first, const char *second)
 {
     const struct output_path paths[] = {

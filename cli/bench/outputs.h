@@ -30,13 +30,7 @@ int outputs_check(const struct outputs *outputs, const char *first, const char *
 /* Writes them, and the table to standard output unless one of them goes there. */
 int outputs_write(const struct outputs *outputs, const json_t *results);
 
-/* The same for any options and paths, of which some may be NULL, and for one document in one form, whole or not at
- * all. */
-struct output_path {
-    const char *option, *path;
-};
-int output_paths_check(const struct output_path *outputs, size_t count, const char *const *inputs, size_t input_count);
+/* One document in one form, whole or not at all. */
 int output_form(const char *path, int (*form)(const json_t *, FILE *), const json_t *document);
-int output_is_standard(const char *path);
 
 #endif
