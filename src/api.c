@@ -134,12 +134,10 @@ lw_status lw_context_create(const lw_model *model, const lw_context_options *opt
 {
     CHECK_POINTER(model);
     CHECK_POINTER(context);
-    if (options) {
+    if (options)
         CHECK_STRUCT(options, lw_context_options);
-        if (options->threads > LW_THREADS_MAX)
-            return lw_fail(LW_ERR_ARGUMENT, "%zu threads, expected at most %zu", options->threads, LW_THREADS_MAX);
-    }
-    return lw_context_build(model, options, context);
+    lw_status status = lw_check_threads(options);
+    return status ? status : lw_context_build(model, options, context);
 }
 
 void lw_context_destroy(lw_context *context)

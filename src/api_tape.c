@@ -10,12 +10,10 @@ lw_status lw_tape_create(const lw_model *model, const lw_context_options *option
 {
     CHECK_POINTER(model);
     CHECK_POINTER(tape);
-    if (options) {
+    if (options)
         CHECK_STRUCT(options, lw_context_options);
-        if (options->threads > LW_THREADS_MAX)
-            return lw_fail(LW_ERR_ARGUMENT, "%zu threads, expected at most %zu", options->threads, LW_THREADS_MAX);
-    }
-    return lw_tape_build(model, options, tape);
+    lw_status status = lw_check_threads(options);
+    return status ? status : lw_tape_build(model, options, tape);
 }
 
 void lw_tape_destroy(lw_tape *tape)

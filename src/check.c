@@ -34,6 +34,13 @@ lw_status lw_check_mutable(const lw_model *model, const char *function)
     return LW_OK;
 }
 
+lw_status lw_check_threads(const lw_context_options *options)
+{
+    if (!options || options->threads <= LW_THREADS_MAX)
+        return LW_OK;
+    return lw_fail(LW_ERR_ARGUMENT, "%zu threads, expected at most %zu", options->threads, LW_THREADS_MAX);
+}
+
 lw_status lw_check_batch(size_t batch)
 {
     if (batch <= LW_SIZE_MAX)

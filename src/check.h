@@ -27,6 +27,8 @@ void lw_give(atomic_int *busy);
 lw_status lw_check_number(const char *name, double value, double low, bool low_too, double high);
 /* Refuses a model whose parameters are fixed. */
 lw_status lw_check_mutable(const lw_model *model, const char *function);
+/* The number of threads that a context or a tape is to have; NULL: the default. */
+lw_status lw_check_threads(const lw_context_options *options);
 lw_status lw_check_batch(size_t batch);
 /* Rows of `width` floats at strides that are dense by default (both 0, then completed); *floats is the extent from the
  * first float to the one behind the last. */
