@@ -51,11 +51,12 @@ lw_status lw_tensors_check_start(const char *source, const unsigned char *head, 
     uint64_t length = lw_read_u64(head);
     if (length == 0)
         return lw_fail(LW_ERR_FORMAT, "%s: its header has length 0; at least 2 bytes, {}, are expected", source);
-    if (length > LW_HEADER_MAX && other_kind(head))
+    const char *other = length > LW_HEADER_MAX ? other_kind(head) : NULL;
+    if (other)
         return lw_fail(LW_ERR_FORMAT,
                        "%s: is %s; a safetensors file is expected, which safetensors.torch.save_file or "
                        "latchwork convert makes",
-                       source, other_kind(head));
+                       source, other);
     if (length > LW_HEADER_MAX)
         return lw_fail(LW_ERR_FORMAT,
                        "%s: its header would have %ju bytes; a safetensors header has at most %zu (is it one?)", source,

@@ -138,15 +138,12 @@ static lw_status refuse_strangers(const lw_tensors *tensors, const survey *s)
     return LW_OK;
 }
 
-/* The tensor of a role in layer `layer`, which must be there and have the rank. */
-static lw_status find(const lw_tensors *tensors, const survey *s, leaf l, lw_tensor *tensor)
+/* The matrix of a role in the first layer, forward, which must be there. */
+static lw_status find(const lw_tensors *tensors, const survey *s, enum role role, lw_tensor *tensor)
 {
     char tail[64];
     size_t bytes;
-    if (l.cell)
-        snprintf(tail, sizeof tail, "%s", roles[l.role]);
-    else
-        snprintf(tail, sizeof tail, "%s_l%zu%s", roles[l.role], l.layer, l.reverse ? "_reverse" : "");
+    snprintf(tail, sizeof tail, "%s%s", roles[role], s->cell ? "" : "_l0");
     if (!lw_add(s->prefix.length, sizeof tail, &bytes))
         return lw_fail_memory(SIZE_MAX);
     char *name = lw_alloc(bytes);
@@ -155,13 +152,12 @@ static lw_status find(const lw_tensors *tensors, const survey *s, leaf l, lw_ten
     memcpy(name, s->prefix.text, s->prefix.length);
     strcpy(name + s->prefix.length, tail);
     lw_status status = LW_OK;
-    size_t rank = l.role == BIAS_IH || l.role == BIAS_HH ? 1 : 2;
     if (lw_tensors_find(tensors, name, tensor))
         status = lw_fail(LW_ERR_FORMAT, "%s: the tensor \"%s\" is missing; other tensors of the module call for it",
                          s->source, lw_quoted(name).text);
-    else if (tensor->rank != rank)
-        status = lw_fail(LW_ERR_FORMAT, "%s: tensor \"%s\" has the shape %s; rank %zu is expected", s->source,
-                         lw_quoted(name).text, lw_shape_text(tensor->rank, tensor->shape).text, rank);
+    else if (tensor->rank != 2)
+        status = lw_fail(LW_ERR_FORMAT, "%s: tensor \"%s\" has the shape %s; rank 2 is expected", s->source,
+                         lw_quoted(name).text, lw_shape_text(tensor->rank, tensor->shape).text);
     lw_free(name);
     return status;
 }
@@ -170,14 +166,11 @@ static lw_status find(const lw_tensors *tensors, const survey *s, leaf l, lw_ten
 static lw_status read_shapes(const lw_tensors *tensors, const survey *s, lw_brick *brick)
 {
     lw_tensor ih = {.size = sizeof ih}, hh = ih, hr = ih;
-    leaf l = {.role = WEIGHT_IH, .cell = s->cell};
-    lw_status status = find(tensors, s, l, &ih);
-    l.role = WEIGHT_HH;
+    lw_status status = find(tensors, s, WEIGHT_IH, &ih);
     if (!status)
-        status = find(tensors, s, l, &hh);
-    l.role = WEIGHT_HR;
+        status = find(tensors, s, WEIGHT_HH, &hh);
     if (!status && s->projection)
-        status = find(tensors, s, l, &hr);
+        status = find(tensors, s, WEIGHT_HR, &hr);
     if (status)
         return status;
     size_t rows = hh.shape[0], hidden = s->projection ? hr.shape[1] : hh.shape[1];
