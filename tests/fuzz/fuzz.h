@@ -49,7 +49,7 @@ void guard_free(float *values);
  * end. */
 const char *input_file(const char *suffix, const void *data, size_t size);
 
-/* Runs the model for a few steps, saves it, loads it and expects the same bits. */
+/* Runs the model for a few steps, saves it, loads it and expects the same bits (use_model.c: with files alone). */
 void use_model(lw_model *model, int save);
 
 #endif
