@@ -122,7 +122,13 @@ def session(
     add_to(options, threads=threads, isa=isa, stacks=stacks)
     options.add_session_config_entry(_RECORD, "1")
     arguments.setdefault("enable_fallback", 0)  # a refusal is an exception, not a second try without Latchwork
-    return _ort.InferenceSession(model, options, **arguments)
+    try:
+        return _ort.InferenceSession(model, options, **arguments)
+    except Exception as error:
+        if str(error):
+            raise
+        # Some versions of Python lose its sentence where it quotes bytes of the model.
+        raise type(error)("ONNX Runtime refused the model, in a sentence that is not text in UTF-8") from error
 
 
 def claimed(session: _ort.InferenceSession) -> list[tuple[str, str]]:
